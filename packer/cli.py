@@ -1,0 +1,64 @@
+"""The ``packer`` command line: click, nothing else. The work is done in ``packer.commands``."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import traceback
+from types import FrameType
+
+import click
+
+from packer import __version__
+from packer.commands.build import build
+from packer.commands.doctor import doctor
+from packer.commands.inspect import extract, inspect, verify
+from packer.commands.run import run
+from packer.commands.runtimes import runtimes
+from packer.errors import EXIT_INTERRUPTED, PackerError
+
+EXIT_TERMINATED = 143
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example:\n\n  packer build model.gguf -o chat")
+@click.version_option(__version__, prog_name="packer")
+@click.option("--verbose", is_flag=True, help="Log every command and show tracebacks.")
+def cli(verbose: bool) -> None:
+    """Pack a GGUF model into one file that chats, on machines with no internet, Python or compiler."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(name)s: %(message)s")
+
+
+for command in (build, run, inspect, verify, extract, runtimes, doctor):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; expected failures print one message and exit with their documented code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    verbose = "--verbose" in sys.argv
+    try:
+        sys.exit(cli.main(prog_name="packer", standalone_mode=False))
+    except PackerError as error:
+        _fail(f"error: {error}", error.exit_code, verbose)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; nothing was left behind", EXIT_INTERRUPTED, verbose=False)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    """Turn SIGTERM into an orderly exit, so that a half-written file is removed."""
+    sys.exit(EXIT_TERMINATED)
+
+
+def _fail(message: str, code: int, verbose: bool) -> None:
+    if verbose:
+        traceback.print_exc()
+    click.echo(message, err=True)
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""The commands of ``packer``, one module each; ``packer.cli`` puts them together."""

@@ -1,0 +1,95 @@
+"""``packer build``: one model in, one file out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from packer.commands.console import byte_progress, echo_json, size_in_words, step_progress
+
+if TYPE_CHECKING:
+    from packer.container.config import BundleConfig
+    from packer.runtimes.store import StoredRuntime
+
+DEMO = "demo"
+EXAMPLE = """
+Example:
+
+  packer build qwen2.5-0.5b-instruct-q4_k_m.gguf -o chat
+      writes ./chat, which anyone on x86-64 Linux can start.
+
+  packer build model.gguf -o chat --system-prompt "You answer in one sentence." --ctx-size 8192
+"""
+
+
+@click.command(epilog=EXAMPLE)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write. [default: the model's name]")
+@click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), help="TOML file with settings.")
+@click.option("--title", help="Name shown in the page and in --info.")
+@click.option("--system-prompt", help="Instructions put before every chat.")
+@click.option("--ctx-size", type=int, help="Context in tokens; 0 means all that the model was trained for.")
+@click.option("--temperature", type=float, help="Default sampling temperature.")
+@click.option("--port", type=int, help="Preferred port on 127.0.0.1.")
+@click.option("--browser/--no-browser", default=None, help="Open the browser when ready.")
+@click.option("--target", default="linux-x86_64", show_default=True, help="System that the file runs on.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def build(
+    model: Path, output: Path | None, config_path: Path | None, target: str, as_json: bool, **flags: Any
+) -> None:
+    """Pack MODEL (a GGUF file, or one shard of several) into one executable file.
+
+    MODEL may be the word "demo": the small model that comes with packer.
+    """
+    from packer.bundling import BundlePlan, plan_model, write_bundle
+    from packer.demo import demo_model
+
+    source = demo_model() if str(model) == DEMO and not model.exists() else model
+    config = _settings(config_path, flags)
+    planned = plan_model(source)
+    runtime = runtime_for(target)
+    chosen = output or Path(planned.entry).with_suffix("").name
+    plan = BundlePlan(output=Path(chosen).absolute(), config=config, runtime=runtime, model=planned)
+    with byte_progress(f"writing {plan.output.name}", plan.size_bytes) as progress:
+        write_bundle(plan, progress)
+    _report(plan.output, planned.source.size_bytes, as_json=as_json)
+
+
+def _settings(config_path: Path | None, flags: dict[str, Any]) -> BundleConfig:
+    from packer.container.config import load_config, parse_config, with_overrides
+
+    config = load_config(config_path) if config_path else parse_config("", "defaults")
+    keys = {
+        "title": "title",
+        "system_prompt": "chat.system_prompt",
+        "ctx_size": "context.size",
+        "temperature": "sampling.temperature",
+        "port": "server.port",
+        "browser": "server.browser",
+    }
+    given = {keys[name]: value for name, value in flags.items() if value is not None}
+    return with_overrides(config, given, source="command line")
+
+
+def runtime_for(target: str) -> StoredRuntime:
+    """Return the runtime of ``target``; say so and build it when it is missing."""
+    from packer.runtimes.store import default_store
+
+    store = default_store()
+    found = store.find(target)
+    if found is not None:
+        return found
+    click.echo(f"The runtime for {target} is not built yet; building it (some minutes, once).", err=True)
+    with step_progress(f"runtime {target}") as note:
+        return store.build(target, note)
+
+
+def _report(output: Path, model_bytes: int, *, as_json: bool) -> None:
+    size = output.stat().st_size
+    if as_json:
+        echo_json({"path": str(output), "size_bytes": size, "model_bytes": model_bytes})
+        return
+    click.echo(f"{output}  {size_in_words(size)}, of which {size_in_words(size - model_bytes)} is not the model")
+    click.echo(f"Start it with: {output if ' ' not in str(output) else repr(str(output))}")

@@ -1,0 +1,98 @@
+"""The manifest of a container: what it runs, on what, and the SHA-256 of everything in it.
+
+It is the entry ``manifest.json``, the last one, JSON with sorted keys. Unknown keys are ignored, so that a newer
+packer may add some without a new format version.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, TypeVar
+
+from packer.container.layout import FORMAT_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSummary:
+    """The packed model as the manifest describes it; ``entry`` is its name in the archive."""
+
+    entry: str
+    name: str
+    architecture: str
+    quantization: str
+    num_parameters: int
+    context_length: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetSummary:
+    """One system the file runs on; ``runtime_id`` names the directory it unpacks to."""
+
+    runtime_id: str
+    requires_glibc: str
+    llama_cpp: str
+    python: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything ``manifest.json`` says. ``sha256`` maps every other entry's name to its hexadecimal digest."""
+
+    packer_version: str
+    title: str
+    model: ModelSummary | None
+    targets: dict[str, TargetSummary]
+    launcher_bytes: int
+    launcher_sha256: str
+    sha256: dict[str, str]
+
+    def to_json(self) -> bytes:
+        """Serialise canonically: sorted keys, two spaces, a newline at the end."""
+        document = {
+            "format": FORMAT_VERSION,
+            "packer_version": self.packer_version,
+            "title": self.title,
+            "model": asdict(self.model) if self.model else None,
+            "targets": {name: asdict(target) for name, target in self.targets.items()},
+            "launcher": {"size_bytes": self.launcher_bytes, "sha256": self.launcher_sha256},
+            "entries": [{"name": name, "sha256": digest} for name, digest in sorted(self.sha256.items())],
+        }
+        return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+def parse_manifest(document: Any) -> Manifest:
+    """Build a :class:`Manifest` from parsed JSON. Raises ValueError, KeyError or TypeError when it is not one."""
+    if document["format"] != FORMAT_VERSION:
+        raise ValueError(
+            f"its format is {document['format']!r} and this program reads format {FORMAT_VERSION}; use a newer packer"
+        )
+    model = document["model"]
+    return Manifest(
+        packer_version=str(document["packer_version"]),
+        title=str(document["title"]),
+        model=_pick(ModelSummary, model) if model is not None else None,
+        targets={str(name): _pick(TargetSummary, target) for name, target in document["targets"].items()},
+        launcher_bytes=_natural(document["launcher"]["size_bytes"]),
+        launcher_sha256=str(document["launcher"]["sha256"]),
+        sha256={str(entry["name"]): str(entry["sha256"]) for entry in document["entries"]},
+    )
+
+
+_Summary = TypeVar("_Summary", ModelSummary, TargetSummary)
+
+
+def _natural(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"expected a whole number of bytes, found {value!r}")
+    return value
+
+
+def _pick(kind: type[_Summary], values: dict[str, Any]) -> _Summary:
+    names = {field.name: field.type for field in fields(kind)}
+    for name, kind_name in names.items():
+        expected = int if kind_name == "int" else str
+        if type(values[name]) is not expected:
+            raise ValueError(f"{name}: expected {expected.__name__}, found {values[name]!r}")
+    return kind(**{name: values[name] for name in names})

@@ -1,0 +1,1 @@
+"""Runtimes: what the launcher unpacks on one target, built once and kept as one file each."""

@@ -1,0 +1,122 @@
+"""Freezes the runtime with PyInstaller as a directory and puts everything beside it that it needs to start.
+
+The binding's high-level modules import numpy and diskcache, which the runtime does without: only the modules named in
+``BINDING_MODULES`` are staged, under a package whose ``__init__`` is empty. The native libraries are copied in after
+PyInstaller has run, so that it neither renames nor duplicates them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packer.toolchain import c_library, process, python_library
+from packer.toolchain.build_cache import digest_of, digest_of_files, file_sha256
+from packer.toolchain.environment import ENVIRONMENT_LOCK, python_identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from packer.toolchain.llama_cpp import BuildTools
+
+RECIPE = 1
+CHECKOUT = Path(__file__).parent.parent.parent
+FROZEN_PACKAGES = ("runtime", "web_ui", "packer/container")
+FROZEN_FILES = ("packer/__init__.py", "packer/errors.py")
+BINDING_MODULES = ("_ctypes_extensions.py", "_ggml.py", "llama_cpp.py", "mtmd_cpp.py")
+EXCLUDED_MODULES = (
+    "numpy", "tkinter", "unittest", "pydoc", "pydoc_data", "doctest", "test", "distutils", "setuptools", "pip",
+    "ssl", "_ssl", "sqlite3", "curses", "readline", "ensurepip", "venv", "lib2to3", "idlelib", "cffi", "pycparser",
+    "_testcapi", "xmlrpc", "dbm", "ftplib", "imaplib", "smtplib", "poplib", "nntplib", "telnetlib", "isal",
+    "_cffi_backend", "zstandard.backend_cffi", "multiprocessing", "watchdog", "cryptography", "dotenv", "asgiref",
+    "colorama", "packaging",
+)  # fmt: skip
+HIDDEN_IMPORTS = ("zstandard.backend_c", "llama_cpp.llama_cpp", "llama_cpp._ggml")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenInputs:
+    """What goes into a frozen runtime besides the checkout's own packages."""
+
+    tools: BuildTools
+    libraries: Path
+
+
+def frozen_digest(inputs: FrozenInputs) -> str:
+    """Digest of everything that decides the content of the frozen runtime."""
+    files = [CHECKOUT / name for name in FROZEN_FILES]
+    for package in FROZEN_PACKAGES:
+        files += [path for path in (CHECKOUT / package).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    recipe = [Path(__file__), Path(c_library.__file__), Path(python_library.__file__)]
+    return digest_of(
+        [
+            RECIPE,
+            inputs.libraries.name,
+            python_identity(),
+            file_sha256(ENVIRONMENT_LOCK),
+            digest_of_files(CHECKOUT, files + recipe),
+            c_library.identity(),
+        ]
+    )
+
+
+def frozen_runtime(inputs: FrozenInputs, note: Callable[[str], None]) -> Path:
+    """Return the directory tree that the launcher unpacks; freezes it when missing (about half a minute)."""
+
+    def build(work: Path) -> None:
+        note("freezing the Python runtime")
+        stage = work / "stage"
+        _stage_packages(stage, inputs)
+        scratch = work / "pyinstaller"
+        _run_pyinstaller(inputs, stage, scratch, work)
+        tree = work / "tree"
+        shutil.copytree(scratch / "dist" / "chat", tree, symlinks=False)
+        shutil.copytree(inputs.libraries, tree / "_internal" / "llama_cpp" / "lib", dirs_exist_ok=True)
+        c_library.add_carried(tree)
+        for extra in (stage, scratch):
+            shutil.rmtree(extra)
+
+    digest = frozen_digest(inputs)
+    return inputs.tools.cache.get_or_build("frozen", digest, build) / "tree"
+
+
+def _stage_packages(stage: Path, inputs: FrozenInputs) -> None:
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for package in FROZEN_PACKAGES:
+        shutil.copytree(CHECKOUT / package, stage / package, ignore=ignored)
+    for name in FROZEN_FILES:
+        shutil.copy(CHECKOUT / name, stage / name)
+    binding = stage / "llama_cpp"
+    binding.mkdir()
+    (binding / "__init__.py").write_text('"""The binding\'s low-level modules alone."""\n', encoding="utf-8")
+    for name in BINDING_MODULES:
+        shutil.copy(inputs.tools.sources.llama_cpp_python / "llama_cpp" / name, binding / name)
+    (stage / "chat.py").write_text("from runtime.cli import main\n\nmain()\n", encoding="utf-8")
+
+
+def _run_pyinstaller(inputs: FrozenInputs, stage: Path, scratch: Path, work: Path) -> None:
+    options = ["--noconfirm", "--clean", "--onedir", "--name", "chat", "--log-level", "WARN"]
+    options += ["--paths", str(stage), "--distpath", str(scratch / "dist"), "--workpath", str(scratch / "work")]
+    options += ["--specpath", str(scratch), "--add-data", f"{stage / 'web_ui' / 'static'}:web_ui/static"]
+    if (stage / "web_ui" / "templates").is_dir():
+        options += ["--add-data", f"{stage / 'web_ui' / 'templates'}:web_ui/templates"]
+    options += [f"--collect-submodules={name}" for name in ("runtime", "web_ui", "packer.container")]
+    options += [f"--hidden-import={name}" for name in HIDDEN_IMPORTS]
+    options += [f"--exclude-module={name}" for name in EXCLUDED_MODULES]
+    if shutil.which("strip"):
+        options.append("--strip")
+    environment = process.clean_environment(PYTHONPATH=str(stage), PYINSTALLER_CONFIG_DIR=str(scratch / "config"))
+    library = python_library.find_or_fetch(work / "libpython")
+    if library is not None:
+        environment["LD_LIBRARY_PATH"] = str(library.parent)
+    # The staged binding has no libraries beside it while PyInstaller looks at imports; it never executes them.
+    process.run([inputs.tools.environment.python, "-m", "PyInstaller", *options, stage / "chat.py"], env=environment)
+    shutil.rmtree(work / "libpython", ignore_errors=True)
+
+
+def python_version() -> str:
+    """The version of the Python that gets frozen, such as ``3.11.7``."""
+    return ".".join(str(part) for part in sys.version_info[:3])

@@ -1,0 +1,32 @@
+"""The HTTP API: a Flask application factory, one blueprint a module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from runtime.api import chat_completions, errors, guard, health, info, models, quit_program
+from runtime.api.context import EXTENSION
+
+if TYPE_CHECKING:
+    from flask import Blueprint, Flask
+
+    from runtime.chat_service import ChatService
+
+MAX_BODY_BYTES = 16 << 20
+
+
+def create_app(service: ChatService, extra_blueprints: Sequence[Blueprint] = ()) -> Flask:
+    """Build the application around ``service``; ``extra_blueprints`` brings the page."""
+    from flask import Flask
+
+    app = Flask("runtime.api", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.extensions[EXTENSION] = service
+    guard.install(app)
+    errors.install(app)
+    for module in (chat_completions, models, health, info, quit_program):
+        app.register_blueprint(module.create_blueprint())
+    for blueprint in extra_blueprints:
+        app.register_blueprint(blueprint)
+    return app

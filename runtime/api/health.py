@@ -1,0 +1,27 @@
+"""``GET /health``: loading, ready or failed."""
+
+from __future__ import annotations
+
+from flask import Blueprint, jsonify
+from flask.typing import ResponseReturnValue
+
+from runtime.api.context import chat_service
+
+
+def create_blueprint() -> Blueprint:
+    """Make the blueprint."""
+    blueprint = Blueprint("health", __name__)
+    blueprint.get("/health")(health)
+    return blueprint
+
+
+def health() -> ResponseReturnValue:
+    """Answer 200 once the model is loaded, 503 with the progress before, 500 with the reason if it can't be."""
+    status = chat_service().status()
+    if status.state == "ready":
+        return jsonify(status="ok")
+    if status.state == "loading":
+        body = jsonify(status="loading", progress=round(status.progress, 3), stage="loading model")
+        return body, 503, {"Retry-After": "1"}
+    message = str(status.error) if status.error else "the program is shutting down"
+    return jsonify(status="error", error={"message": message}), 500

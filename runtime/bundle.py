@@ -1,0 +1,112 @@
+"""Finds what to run: the packed file this program was started from, or a bare GGUF given with ``--model``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from packer.errors import DamagedError, InputError
+from runtime.llama.model import ModelFile
+
+if TYPE_CHECKING:
+    from packer.container.config import BundleConfig
+    from packer.container.manifest import Manifest
+    from packer.container.reader import Bundle
+
+BUNDLE_VARIABLE = "PACKER_BUNDLE"
+CONFIG_ENTRY = "config.toml"
+LICENSES_PREFIX = "licenses/"
+STORED = 0
+MAX_CONFIG_BYTES = 1 << 20
+MAX_LICENSE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """The model to load and what is known about it beforehand: ``description`` is the manifest's ``model`` table."""
+
+    file: ModelFile
+    name: str
+    context_length: int
+    description: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """Everything the program needs from a packed file; ``model`` is ``None`` for one packed without."""
+
+    path: Path
+    config: BundleConfig
+    manifest: Manifest
+    model: ModelSource | None
+
+
+def bundle_path(environ: Mapping[str, str]) -> Path | None:
+    """Return the path of the packed file as the launcher handed it over, or ``None`` when there was no launcher."""
+    value = environ.get(BUNDLE_VARIABLE)
+    return Path(value) if value else None
+
+
+def open_contents(path: Path) -> Contents:
+    """Read configuration, manifest and the place of the model. Raises InputError or DamagedError."""
+    from packer.container.config import parse_config
+    from packer.container.reader import open_bundle
+
+    with open_bundle(path) as bundle:
+        manifest = bundle.manifest
+        text = _decode(path, CONFIG_ENTRY, bundle.read(CONFIG_ENTRY, MAX_CONFIG_BYTES))
+        config = parse_config(text, f"{path}: {CONFIG_ENTRY}")
+        return Contents(path=path, config=config, manifest=manifest, model=_find_model(bundle, manifest))
+
+
+def default_config() -> BundleConfig:
+    """Return the configuration of a run without a packed file."""
+    from packer.container.config import parse_config
+
+    return parse_config("", "built-in defaults")
+
+
+def _find_model(bundle: Bundle, manifest: Manifest) -> ModelSource | None:
+    summary = manifest.model
+    if summary is None:
+        return None
+    entry = bundle.entries.get(summary.entry)
+    if entry is None or entry.method != STORED:
+        found = "is missing" if entry is None else "is compressed"
+        raise DamagedError(f"{bundle.path}: {summary.entry} {found}; the file was changed after it was packed")
+    return ModelSource(
+        file=ModelFile(path=bundle.path, offset_bytes=entry.data_offset_bytes),
+        name=summary.name,
+        context_length=summary.context_length,
+        description=asdict(summary),
+    )
+
+
+def read_licenses(path: Path) -> dict[str, str]:
+    """Return the licence texts in the packed file by component name."""
+    from packer.container.reader import open_bundle
+
+    with open_bundle(path) as bundle:
+        names = sorted(name for name in bundle.entries if name.startswith(LICENSES_PREFIX))
+        return {
+            name.removeprefix(LICENSES_PREFIX).removesuffix(".txt"): bundle.read(name, MAX_LICENSE_BYTES).decode(
+                "utf-8", "replace"
+            )
+            for name in names
+        }
+
+
+def require_path(path: Path | None, option: str) -> Path:
+    """Return ``path``. Raises InputError when the program does not run from a packed file."""
+    if path is None:
+        raise InputError(f"{option} describes a packed file, and this program was not started from one")
+    return path
+
+
+def _decode(path: Path, name: str, content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DamagedError(f"{path}: {name} is not UTF-8 text (byte {error.start})") from error

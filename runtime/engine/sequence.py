@@ -1,0 +1,151 @@
+"""The state of one request and the events that its owner reads.
+
+A sequence does not know the model: it holds tokens, how many of them are in the KV cache, and where events go.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from runtime.engine.text_stream import TextStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence as Items
+
+    from runtime.engine.sampling import SamplingParams
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Token counts of a request; ``num_reused`` of the prompt's were still in the KV cache."""
+
+    num_prompt_tokens: int
+    num_generated_tokens: int
+    num_reused_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextDelta:
+    """More text of the reply; never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The last event of a reply; ``token_ids`` are the generated tokens without the one that ended it."""
+
+    reason: FinishReason
+    usage: Usage
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """The last event of a request that could not be completed."""
+
+    error: Exception
+
+
+Event = TextDelta | Finished | Failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """What to generate: a prompt of at least one token, and when to stop. ``max_tokens`` ``None``: until the end."""
+
+    prompt_tokens: tuple[int, ...]
+    sampling: SamplingParams
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+class RequestHandle:
+    """The owner's side of a request: read events, or cancel. Usable from any one thread."""
+
+    def __init__(self, on_cancel: Callable[[], None] = lambda: None) -> None:
+        """``on_cancel`` wakes the engine; it must not block."""
+        self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._cancelled = threading.Event()
+        self._on_cancel = on_cancel
+
+    def put(self, event: Event) -> None:
+        """Deliver an event; called by the engine."""
+        self._events.put(event)
+
+    def poll(self, timeout_s: float) -> Event | None:
+        """Return the next event, or ``None`` when none came within ``timeout_s``."""
+        try:
+            return self._events.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def events(self) -> Iterator[Event]:
+        """Yield events up to the last one; leaving the loop early cancels the request."""
+        finished = False
+        try:
+            while not finished:
+                event = self._events.get()
+                finished = isinstance(event, Finished | Failed)
+                yield event
+        finally:
+            if not finished:
+                self.cancel()
+
+    def cancel(self) -> None:
+        """Ask the engine to stop working on this request; it does so within one step."""
+        self._cancelled.set()
+        self._on_cancel()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether :meth:`cancel` was called."""
+        return self._cancelled.is_set()
+
+
+@dataclass(kw_only=True)
+class Sequence:
+    """A request in the engine: its tokens (prompt, then reply) and how many of them the KV cache holds."""
+
+    request: GenerationRequest
+    handle: RequestHandle
+    tokens: list[int]
+    text: TextStream
+    num_computed: int = 0
+    num_reused: int = 0
+    started: bool = False
+    submitted_at_s: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def from_request(cls, request: GenerationRequest, handle: RequestHandle) -> Sequence:
+        """Make the waiting sequence of a request."""
+        return cls(request=request, handle=handle, tokens=list(request.prompt_tokens), text=TextStream(request.stop))
+
+    @property
+    def num_prompt(self) -> int:
+        """Number of prompt tokens."""
+        return len(self.request.prompt_tokens)
+
+    @property
+    def generated(self) -> Items[int]:
+        """The tokens of the reply so far."""
+        return self.tokens[self.num_prompt :]
+
+    def next_chunk(self, batch_tokens: int) -> list[int]:
+        """Return the next tokens to run through the model: a piece of the prompt, or the last token of the reply."""
+        return self.tokens[self.num_computed : self.num_computed + batch_tokens]
+
+    def usage(self) -> Usage:
+        """Count tokens for the final event."""
+        return Usage(
+            num_prompt_tokens=self.num_prompt,
+            num_generated_tokens=len(self.tokens) - self.num_prompt,
+            num_reused_tokens=self.num_reused,
+        )

@@ -1,0 +1,53 @@
+"""Turns the bytes of generated tokens into text, never cutting a character and never showing a stop string.
+
+A token may end in the middle of a UTF-8 character and a stop string may span several tokens, so both are held back
+until it is clear what they are.
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class TextStream:
+    """Incremental decoder with stop strings. ``stopped`` is set once a stop string has appeared."""
+
+    def __init__(self, stop: Sequence[str] = ()) -> None:
+        """Watch for the strings in ``stop``; the first one to be complete ends the text."""
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._stop = tuple(text for text in stop if text)
+        self._held = ""
+        self.stopped = False
+
+    def push(self, piece: bytes) -> str:
+        """Add the bytes of one token and return the text that is certain by now, maybe none."""
+        if self.stopped:
+            return ""
+        self._held += self._decoder.decode(piece)
+        found = [(at + len(text), at) for text in self._stop if (at := self._held.find(text)) >= 0]
+        if found:
+            self.stopped = True
+            certain, self._held = self._held[: min(found)[1]], ""
+            return certain
+        keep = self._ambiguous_length()
+        certain, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return certain
+
+    def finish(self) -> str:
+        """Return what was held back; an incomplete character at the very end is dropped."""
+        rest, self._held = self._held, ""
+        return "" if self.stopped else rest
+
+    def _ambiguous_length(self) -> int:
+        """Length of the longest end of the held text that may be the beginning of a stop string."""
+        longest = 0
+        for text in self._stop:
+            for length in range(min(len(text) - 1, len(self._held)), longest, -1):
+                if self._held.endswith(text[:length]):
+                    longest = length
+                    break
+        return longest

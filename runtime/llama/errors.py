@@ -1,0 +1,11 @@
+"""Failures at the boundary to llama.cpp that are no fault of the user."""
+
+from __future__ import annotations
+
+
+class DecodeError(RuntimeError):
+    """``llama_decode`` refused or failed; the text says how."""
+
+
+class DecodeInterruptedError(RuntimeError):
+    """``llama_decode`` stopped early because the interrupt flag was raised."""

@@ -1,0 +1,156 @@
+"""Loads a model, either a GGUF file or one that stands inside a larger file, mapped in place.
+
+llama.cpp reads the GGUF from the current position of a ``FILE*`` and maps the weights at their offset in that file
+(llama.h, ``llama_model_load_from_file_ptr``). Extra buffer types are off: they repack weights into anonymous memory,
+which would take the size of the model once more.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from packer.errors import InputError, MachineError
+from runtime.llama.vocab import Vocab
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from runtime.llama.library import Library
+
+LOAD_MODE_MMAP = 1
+SEEK_SET = 0
+DESCRIPTION_BYTES = 256
+
+Progress = Callable[[float], bool]
+"""Called with 0.0 to 1.0 while loading; returning ``False`` ends the attempt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFile:
+    """Where a model's bytes are: at ``offset_bytes`` of ``path``; ``None`` means that ``path`` itself is the GGUF."""
+
+    path: Path
+    offset_bytes: int | None = None
+
+
+class Model:
+    """A loaded model. Close it after every context made from it."""
+
+    def __init__(self, library: Library, pointer: int, stream: int | None) -> None:
+        """Take over a ``llama_model *`` and the ``FILE *`` it came from; use :func:`load_model` to make one."""
+        self.library = library
+        self.pointer = pointer
+        self._stream = stream
+        self.vocab = Vocab(library.api, library.api.llama_model_get_vocab(pointer))
+
+    def close(self) -> None:
+        """Unmap the weights and close the file."""
+        if self.pointer:
+            self.library.api.llama_model_free(self.pointer)
+            self.pointer = 0
+        if self._stream:
+            _fclose(self.library.libc, self._stream)
+            self._stream = None
+
+    @property
+    def context_length(self) -> int:
+        """Tokens the model was trained to handle."""
+        return int(self.library.api.llama_model_n_ctx_train(self.pointer))
+
+    @property
+    def sliding_window(self) -> int:
+        """Tokens of the attention window of models that have one, else 0."""
+        return int(self.library.api.llama_model_n_swa(self.pointer))
+
+    @property
+    def description(self) -> str:
+        """llama.cpp's one-line description, such as ``qwen2 0.5B Q4_K - Medium``."""
+        buffer = ctypes.create_string_buffer(DESCRIPTION_BYTES)
+        self.library.api.llama_model_desc(self.pointer, buffer, DESCRIPTION_BYTES)
+        return buffer.value.decode("utf-8", "replace")
+
+    def metadata(self, key: str) -> str | None:
+        """Return a scalar metadata value as text, or ``None`` when the model has no such key."""
+        size = 4096
+        buffer = ctypes.create_string_buffer(size)
+        length = self.library.api.llama_model_meta_val_str(self.pointer, key.encode(), buffer, size)
+        return buffer.value.decode("utf-8", "replace") if length >= 0 else None
+
+    @property
+    def chat_template(self) -> str | None:
+        """The model's own Jinja chat template, or ``None``."""
+        template: bytes | None = self.library.api.llama_model_chat_template(self.pointer, None)
+        return template.decode("utf-8", "replace") if template else None
+
+    def kv_bytes_per_token(self) -> int | None:
+        """Estimate the bytes of f16 KV cache for one token; ``None`` for architectures with another kind of memory."""
+        api, pointer = self.library.api, self.pointer
+        architecture = self.metadata("general.architecture") or ""
+        special = (
+            self.sliding_window
+            or api.llama_model_is_recurrent(pointer)
+            or api.llama_model_is_hybrid(pointer)
+            or self.metadata(f"{architecture}.attention.kv_lora_rank")
+        )
+        heads = int(api.llama_model_n_head(pointer))
+        if special or heads <= 0:
+            return None
+        default = int(api.llama_model_n_embd(pointer)) // heads
+        key = int(self.metadata(f"{architecture}.attention.key_length") or default)
+        value = int(self.metadata(f"{architecture}.attention.value_length") or default)
+        return int(api.llama_model_n_layer(pointer)) * int(api.llama_model_n_head_kv(pointer)) * (key + value) * 2
+
+
+def load_model(library: Library, file: ModelFile, progress: Progress | None = None) -> Model:
+    """Load ``file``. Raises InputError (not a usable model) or MachineError (the file can't be opened or mapped)."""
+    api = library.api
+    callback = api.llama_progress_callback(lambda value, _data: progress is None or progress(value))
+    params = api.llama_model_default_params()
+    params.n_gpu_layers = 0
+    params.load_mode = LOAD_MODE_MMAP
+    params.use_extra_bufts = False
+    params.progress_callback = callback
+    library.log.clear()
+    stream = None
+    if file.offset_bytes is None:
+        _check_readable(file.path)
+        pointer = api.llama_model_load_from_file(os.fsencode(file.path), params)
+    else:
+        stream = _open_at(library.libc, file.path, file.offset_bytes)
+        pointer = api.llama_model_load_from_file_ptr(stream, params)
+    if pointer:
+        return Model(library, pointer, stream)
+    if stream:
+        _fclose(library.libc, stream)
+    raise InputError(f"{file.path}: the model can't be loaded{library.log.explain()}")
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise InputError(f"{path}: can't be opened ({error.strerror}); check the path and its permissions") from error
+
+
+def _open_at(libc: ctypes.CDLL, path: Path, offset_bytes: int) -> int:
+    """Return a ``FILE *`` of ``path`` positioned at ``offset_bytes``."""
+    libc.fopen.argtypes, libc.fopen.restype = [ctypes.c_char_p, ctypes.c_char_p], ctypes.c_void_p
+    libc.fseeko.argtypes, libc.fseeko.restype = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int], ctypes.c_int
+    stream: int | None = libc.fopen(os.fsencode(path), b"rbe")
+    if not stream:
+        _check_readable(path)
+        raise MachineError(f"{path}: the C library can't open it")
+    if libc.fseeko(stream, offset_bytes, SEEK_SET) != 0:
+        _fclose(libc, stream)
+        raise MachineError(f"{path}: can't seek to the model at byte {offset_bytes}")
+    return stream
+
+
+def _fclose(libc: Any, stream: int) -> None:
+    libc.fclose.argtypes, libc.fclose.restype = [ctypes.c_void_p], ctypes.c_int
+    libc.fclose(stream)

@@ -1,0 +1,58 @@
+"""Text to tokens and back. Safe to use from any thread (llama.h: the tokenization API is thread-safe)."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from packer.errors import InputError
+
+PIECE_BYTES = 128
+NULL_TOKEN = -1
+
+
+class Vocab:
+    """The vocabulary of a loaded model; valid as long as the model is."""
+
+    def __init__(self, api: Any, pointer: int) -> None:
+        """Wrap a ``const llama_vocab *``."""
+        self._api = api
+        self._pointer = pointer
+        self.num_tokens = int(api.llama_vocab_n_tokens(pointer))
+        self.bos = int(api.llama_vocab_bos(pointer))
+        self.eos = int(api.llama_vocab_eos(pointer))
+        self.adds_bos = bool(api.llama_vocab_get_add_bos(pointer)) and self.bos != NULL_TOKEN
+
+    def tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = True) -> list[int]:
+        """Return the token ids of ``text``; ``parse_special`` reads ``<|im_start|>`` and the like as one token."""
+        encoded = text.encode("utf-8", "replace")
+        capacity = len(encoded) + 8
+        for _attempt in range(2):
+            buffer = (ctypes.c_int32 * capacity)()
+            count = self._api.llama_tokenize(
+                self._pointer, encoded, len(encoded), buffer, capacity, add_special, parse_special
+            )
+            if count >= 0:
+                return buffer[:count]
+            capacity = -count
+        raise InputError(f"a text of {len(encoded)} bytes can't be tokenized by this model")
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes that ``token`` adds to the text: empty for control tokens, maybe part of a character."""
+        buffer = ctypes.create_string_buffer(PIECE_BYTES)
+        count = self._api.llama_token_to_piece(self._pointer, token, buffer, PIECE_BYTES, 0, False)
+        if count < 0:
+            buffer = ctypes.create_string_buffer(-count)
+            count = self._api.llama_token_to_piece(self._pointer, token, buffer, -count, 0, False)
+        return buffer.raw[:count]
+
+    def text_of(self, token: int) -> str:
+        """Return the name of a token as the vocabulary writes it, such as ``<|im_end|>``; empty for none."""
+        if not 0 <= token < self.num_tokens:
+            return ""
+        text: bytes | None = self._api.llama_vocab_get_text(self._pointer, token)
+        return (text or b"").decode("utf-8", "replace")
+
+    def is_end(self, token: int) -> bool:
+        """Tell whether ``token`` ends a reply."""
+        return bool(self._api.llama_vocab_is_eog(self._pointer, token))

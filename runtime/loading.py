@@ -1,0 +1,71 @@
+"""Brings a model into memory: weights, context, prompt encoder. Runs in the engine's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from packer.errors import MachineError
+from runtime.engine.model_runner import LlamaModelRunner
+from runtime.llama.context import Context
+from runtime.llama.model import ModelFile, load_model
+from runtime.memory import available_bytes
+from runtime.prompt import LlamaPromptEncoder
+from runtime.settings import ContextChoice, choose_context
+
+if TYPE_CHECKING:
+    from runtime.llama.library import Library
+    from runtime.llama.model import Model
+    from runtime.prompt import PromptEncoder
+
+BATCH_TOKENS = 512
+MODEL_SHARE = 0.95
+MEBIBYTE = 1 << 20
+
+
+class ModelLoader:
+    """Loads one model; ``encoder`` and ``context`` are set once :meth:`load` has returned."""
+
+    def __init__(
+        self,
+        library: Library,
+        file: ModelFile,
+        *,
+        context_size: int,
+        num_threads: int,
+        free_bytes: Callable[[], int | None] = available_bytes,
+    ) -> None:
+        """Prepare to load ``file`` with a context of ``context_size`` tokens (0: the model's limit)."""
+        self._library = library
+        self._file = file
+        self._context_size = context_size
+        self._num_threads = num_threads
+        self._free_bytes = free_bytes
+        self.encoder: PromptEncoder | None = None
+        self.context: ContextChoice | None = None
+
+    def load(self, progress: Callable[[float], bool]) -> LlamaModelRunner:
+        """Load everything. Raises InputError or MachineError."""
+        model = load_model(self._library, self._file, lambda value: progress(value * MODEL_SHARE))
+        try:
+            choice = choose_context(self._context_size, model.context_length)
+            self._check_memory(model, choice.size_tokens)
+            encoder = LlamaPromptEncoder(model)
+            context = Context(
+                model, num_tokens=choice.size_tokens, batch_tokens=BATCH_TOKENS, num_threads=self._num_threads
+            )
+        except BaseException:
+            model.close()
+            raise
+        self.encoder, self.context = encoder, choice
+        return LlamaModelRunner(model, context)
+
+    def _check_memory(self, model: Model, num_tokens: int) -> None:
+        """Refuse a KV cache that is larger than all the memory there is: the kernel would kill the process."""
+        per_token, free = model.kv_bytes_per_token(), self._free_bytes()
+        if per_token is None or free is None or per_token * num_tokens <= free:
+            return
+        raise MachineError(
+            f"a context of {num_tokens:,} tokens needs {per_token * num_tokens // MEBIBYTE:,} MiB of memory and "
+            f"{free // MEBIBYTE:,} MiB are free; use --ctx-size {max(256, free // per_token // 2 // 256 * 256)}"
+        )

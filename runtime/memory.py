@@ -1,0 +1,44 @@
+"""How much memory this process may still take, so that a context that can't fit is refused instead of killed.
+
+Sources: proc(5) MemAvailable, Documentation/admin-guide/cgroup-v2.rst (memory.max, memory.current).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def available_bytes(root: Path = Path("/")) -> int | None:
+    """Return the bytes available to new allocations, read under ``root``; ``None`` when the system does not say."""
+    limits = [limit for limit in (_mem_available(root), _cgroup_headroom(root)) if limit is not None]
+    return min(limits, default=None)
+
+
+def _mem_available(root: Path) -> int | None:
+    for line in (_read(root / "proc/meminfo") or "").splitlines():
+        key, _, value = line.partition(":")
+        parts = value.split()
+        if key == "MemAvailable" and parts and parts[0].isdigit():
+            return int(parts[0]) * 1024
+    return None
+
+
+def _cgroup_headroom(root: Path) -> int | None:
+    """Return what the cgroup at the root of this namespace leaves; page cache counts as free."""
+    folder = root / "sys/fs/cgroup"
+    limit, current = _read(folder / "memory.max") or "", _read(folder / "memory.current") or ""
+    if not limit.isdigit() or not current.isdigit():
+        return None
+    cache = 0
+    for line in (_read(folder / "memory.stat") or "").splitlines():
+        key, _, value = line.partition(" ")
+        if key == "file" and value.isdigit():
+            cache = int(value)
+    return max(0, int(limit) - int(current) + cache)
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None
