@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,13 @@ from packer.errors import DamagedError, InputError
 from runtime.llama.model import ModelFile
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from packer.container.config import BundleConfig
+
     from packer.container.manifest import Manifest
     from packer.container.reader import Bundle
+    from runtime.llama.library import Library
 
 BUNDLE_VARIABLE = "PACKER_BUNDLE"
 CONFIG_ENTRY = "config.toml"
@@ -52,6 +55,7 @@ def bundle_path(environ: Mapping[str, str]) -> Path | None:
 def open_contents(path: Path) -> Contents:
     """Read configuration, manifest and the place of the model. Raises InputError or DamagedError."""
     from packer.container.config import parse_config
+
     from packer.container.reader import open_bundle
 
     with open_bundle(path) as bundle:
@@ -110,3 +114,23 @@ def _decode(path: Path, name: str, content: bytes) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DamagedError(f"{path}: {name} is not UTF-8 text (byte {error.start})") from error
+
+
+def bare_model(path: Path, library: Library) -> ModelSource:
+    """Describe the GGUF at ``path`` by its header. Raises InputError when it can't be read."""
+    from runtime.llama.gguf_header import read_header
+
+    try:
+        size_bytes = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path}: can't be opened ({error.strerror}); check the path given with --model") from error
+    header = read_header(library, path)
+    description = {
+        "name": header.name,
+        "architecture": header.architecture,
+        "context_length": header.context_length,
+        "size_bytes": size_bytes,
+    }
+    return ModelSource(
+        file=ModelFile(path=path), name=header.name, context_length=header.context_length, description=description
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from runtime.engine.errors import EngineStoppedError, QueueFullError
 from runtime.engine.sequence import GenerationRequest, RequestHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from runtime.chat_template import Message
     from runtime.engine.engine import Engine, EngineStatus
@@ -80,7 +79,7 @@ class ChatService:
         if self.engine.status.state != "loading":
             return True
         if not self._waiting_for_model.acquire(blocking=False):
-            raise QueueFullError("the model is still loading and many requests wait already; try again in a few seconds")
+            raise QueueFullError("many requests wait for the model to load already; try again in a few seconds")
         try:
             while timeout_s > 0 and not abandoned():
                 if self.engine.wait_loaded(min(POLL_S, timeout_s)).state != "loading":

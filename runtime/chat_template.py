@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from packer.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from jinja2 import Template
+    from jinja2 import Template, nodes
+    from jinja2.parser import Parser
 
 Message = dict[str, Any]
 """``{"role": "user", "content": "text"}``; other keys are passed to the template as they are."""
@@ -106,9 +106,7 @@ def _raise_exception(message: str) -> NoReturn:
 
 def _generation_extension() -> type[Any]:
     """Accept ``{% generation %}...{% endgeneration %}``, which marks replies for training, as its plain content."""
-    from jinja2 import nodes
     from jinja2.ext import Extension
-    from jinja2.parser import Parser
 
     class GenerationTag(Extension):
         tags = {"generation"}  # noqa: RUF012 - the attribute is jinja2's

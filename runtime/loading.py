@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from packer.errors import MachineError
@@ -14,6 +13,8 @@ from runtime.prompt import LlamaPromptEncoder
 from runtime.settings import ContextChoice, choose_context
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.llama.library import Library
     from runtime.llama.model import Model
     from runtime.prompt import PromptEncoder

@@ -31,9 +31,7 @@ class LlamaPromptEncoder:
         vocab = model.vocab
         self._vocab = vocab
         self._bos_text = vocab.text_of(vocab.bos)
-        self._template = ChatTemplate(
-            model.chat_template, bos_text=self._bos_text, eos_text=vocab.text_of(vocab.eos)
-        )
+        self._template = ChatTemplate(model.chat_template, bos_text=self._bos_text, eos_text=vocab.text_of(vocab.eos))
 
     def encode_chat(self, messages: Sequence[Message]) -> list[int]:
         """Render and tokenize; a BOS token is added unless the template wrote it."""

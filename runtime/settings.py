@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from packer.container.config import BundleConfig
 
 DEFAULT_CONTEXT_TOKENS = 4096
+FULL = "all that the model was made for"
 
 OPTION_KEYS = {
     "temperature": "sampling.temperature",
@@ -96,12 +97,16 @@ def merge_settings(config: BundleConfig, overrides: Overrides) -> Settings:
             raise LockedSettingError(
                 f"--{option.replace('_', '-')} can't be used: whoever packed this file fixed {key}; run it without"
             )
-    changes = {field.name: getattr(overrides, field.name) for field in fields(overrides)}
+    return _apply(settings, overrides)
+
+
+def _apply(settings: Settings, overrides: Overrides) -> Settings:
+    changes: dict[str, Any] = {field.name: getattr(overrides, field.name) for field in fields(overrides)}
     changes = {name: value for name, value in changes.items() if value is not None}
-    sampling = replace(settings.sampling, **{name: changes.pop(name) for name in ("temperature", "seed") if name in changes})
+    of_sampling = {name: changes.pop(name) for name in ("temperature", "seed") if name in changes}
     if "ctx_size" in changes:
         changes["context_size"] = changes.pop("ctx_size")
-    return replace(settings, sampling=sampling, **changes)
+    return replace(settings, sampling=replace(settings.sampling, **of_sampling), **changes)
 
 
 def _sampling(values: Any) -> SamplingParams:
@@ -111,15 +116,13 @@ def _sampling(values: Any) -> SamplingParams:
 
 
 def choose_context(size: int, context_length: int) -> ContextChoice:
-    """Choose the context size: ``size`` tokens (0: all the model has), never more than ``context_length`` (0: unknown)."""
+    """Choose the context size: ``size`` tokens (0: all the model has), at most ``context_length`` (0: unknown)."""
     if size == 0:
-        return ContextChoice(size_tokens=context_length or DEFAULT_CONTEXT_TOKENS, why="all that the model was made for")
+        return ContextChoice(size_tokens=context_length or DEFAULT_CONTEXT_TOKENS, why=FULL)
     if context_length and size > context_length:
         return ContextChoice(size_tokens=context_length, why=f"the model's limit; {size:,} were asked for")
     if size == context_length:
-        return ContextChoice(size_tokens=size, why="all that the model was made for")
+        return ContextChoice(size_tokens=size, why=FULL)
     more = f"; the model allows {context_length:,}" if context_length else ""
     why = "default" if size == DEFAULT_CONTEXT_TOKENS else "as set"
     return ContextChoice(size_tokens=size, why=why + more)
-
-

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from runtime.api import chat_completions, errors, guard, health, info, models, quit_program
 from runtime.api.context import EXTENSION
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from flask import Blueprint, Flask
 
     from runtime.chat_service import ChatService

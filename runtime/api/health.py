@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from flask import Blueprint, jsonify
-from flask.typing import ResponseReturnValue
 
 from runtime.api.context import chat_service
+
+if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
 
 
 def create_blueprint() -> Blueprint:

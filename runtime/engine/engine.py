@@ -130,7 +130,7 @@ class Engine:
             if self._status.error is not None:
                 raise self._status.error
             if self._runner is None or self._stopping:
-                raise EngineStoppedError("no model is loaded" if self._runner is None else "the program is shutting down")
+                raise EngineStoppedError("the program is shutting down" if self._stopping else "no model is loaded")
             return self._runner
 
     def _wake(self) -> None:

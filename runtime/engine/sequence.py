@@ -8,14 +8,14 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from runtime.engine.text_stream import TextStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence as Items
+    from collections.abc import Callable, Iterator
+    from collections.abc import Sequence as Items
 
     from runtime.engine.sampling import SamplingParams
 

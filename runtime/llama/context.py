@@ -30,6 +30,7 @@ class Context:
         params.n_ctx = num_tokens
         params.n_batch = params.n_ubatch = min(batch_tokens, num_tokens)
         params.n_seq_max = 1
+        params.n_outputs_max = 1  # one row of logits; the default reserves one for every token of a batch
         params.n_threads = params.n_threads_batch = num_threads
         params.no_perf = True
         # The callback must not take the interpreter lock for every node of the graph, so it is a C function that

@@ -38,7 +38,8 @@ class GgufHeader:
 def read_header(library: Library, path: Path) -> GgufHeader:
     """Read the header of the GGUF at ``path``. Raises InputError when it is not one."""
     base = library.base
-    base.gguf_init_from_file.argtypes, base.gguf_init_from_file.restype = [ctypes.c_char_p, _InitParams], ctypes.c_void_p
+    base.gguf_init_from_file.argtypes = [ctypes.c_char_p, _InitParams]
+    base.gguf_init_from_file.restype = ctypes.c_void_p
     base.gguf_free.argtypes, base.gguf_free.restype = [ctypes.c_void_p], None
     library.log.clear()
     handle = base.gguf_init_from_file(os.fsencode(path), _InitParams(no_alloc=True, ctx=None))

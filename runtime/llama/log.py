@@ -1,6 +1,6 @@
 """Catches what llama.cpp and ggml log, so that the terminal stays clean and a failure can still be explained.
 
-Warnings and errors are kept (the last few dozen lines); everything goes to :mod:`logging` at DEBUG level.
+Warnings and errors are kept (the last few dozen lines); all but ggml's own debug lines goes to :mod:`logging`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections import deque
 
 _LOG = logging.getLogger(__name__)
 
-LEVEL_INFO = 1
-LEVEL_WARN = 2
-LEVEL_ERROR = 3
+LEVEL_DEBUG = 1
+LEVEL_INFO = 2
+LEVEL_WARN = 3
+LEVEL_ERROR = 4
 LEVEL_CONT = 5
 MAX_LINES = 60
 
@@ -39,7 +40,7 @@ class LogCollector:
                 self._keep(line.strip())
 
     def _keep(self, line: str) -> None:
-        if not line:
+        if not line or self._level == LEVEL_DEBUG:
             return
         _LOG.debug("%s", line)
         if self._level in {LEVEL_WARN, LEVEL_ERROR}:

@@ -1,0 +1,6 @@
+"""Reads GGUF models without trusting them: what a model is, whether it is whole, and how its shards become one."""
+
+from packer.gguf.inspection import ModelInfo, inspect_model
+from packer.gguf.shards import ModelSource, model_source
+
+__all__ = ["ModelInfo", "ModelSource", "inspect_model", "model_source"]

@@ -1,0 +1,130 @@
+"""Says what a GGUF model is and refuses, in one sentence, what could never chat."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packer.errors import InputError
+from packer.gguf.architectures import KNOWN_ARCHITECTURES
+from packer.gguf.header import ArrayValue, GgufHeader, TensorInfo, read_header
+from packer.gguf.shards import find_shards
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What a model is; sizes in bytes and tokens. Shards are described as the one model they make."""
+
+    name: str
+    architecture: str
+    quantization: str
+    num_parameters: int
+    num_tensors: int
+    context_length: int
+    num_layers: int
+    vocab_size: int
+    has_chat_template: bool
+    size_bytes: int
+    split_count: int
+
+
+def inspect_model(path: Path) -> ModelInfo:
+    """Describe the model at ``path`` and all its shards. Raises InputError when it can't be packed."""
+    paths = find_shards(path)
+    headers = [read_header(shard) for shard in paths]
+    for header in headers:
+        check_tensors(header)
+    first = headers[0]
+    architecture = _check_kind(first, sum(len(header.tensors) for header in headers))
+    tensors = [tensor for header in headers for tensor in header.tensors]
+    tokens = first.get("tokenizer.ggml.tokens")
+    return ModelInfo(
+        name=_text(first, "general.name") or path.name.removesuffix(".gguf"),
+        architecture=architecture,
+        quantization=_quantization(first, tensors),
+        num_parameters=sum(math.prod(tensor.shape) for tensor in tensors),
+        num_tensors=len(tensors),
+        context_length=_count(first, f"{architecture}.context_length"),
+        num_layers=_count(first, f"{architecture}.block_count"),
+        vocab_size=tokens.count if isinstance(tokens, ArrayValue) else 0,
+        has_chat_template=bool(_text(first, "tokenizer.chat_template")),
+        size_bytes=sum(header.size_bytes for header in headers),
+        split_count=len(paths),
+    )
+
+
+def _check_kind(header: GgufHeader, num_tensors: int) -> str:
+    """Return the architecture of a model that can chat. Raises InputError for every other kind of GGUF."""
+    path, kind = header.path, _text(header, "general.type")
+    architecture = _text(header, "general.architecture")
+    if kind == "adapter":
+        raise InputError(f"{path}: is a LoRA adapter, not a model; pack the model it was trained for")
+    if kind == "mmproj" or architecture == "clip":
+        raise InputError(f"{path}: is a projector (mmproj), not a model; pack the language model that it belongs to")
+    if not architecture:
+        raise InputError(f"{path}: does not say its architecture (general.architecture); convert the model again")
+    if architecture not in KNOWN_ARCHITECTURES:
+        near = difflib.get_close_matches(architecture, KNOWN_ARCHITECTURES, n=1)
+        hint = f"; the nearest known is {near[0]}" if near else ""
+        raise InputError(f"{path}: has the architecture {architecture!r}, which this llama.cpp does not know{hint}")
+    if num_tensors == 0:
+        raise InputError(f"{path}: holds a vocabulary only, no weights; give the model itself")
+    return architecture
+
+
+def check_tensors(header: GgufHeader) -> None:
+    """Check that every tensor lies inside the file. Raises InputError with expected and found sizes."""
+    end = header.data_offset_bytes
+    for tensor in header.tensors:
+        if tensor.offset_bytes % header.alignment_bytes:
+            raise InputError(f"{header.path}: tensor {tensor.name} is not aligned; convert the model again")
+        end = max(end, header.data_offset_bytes + tensor.offset_bytes + tensor_bytes(header, tensor))
+    if header.tensors and end > header.size_bytes:
+        raise InputError(
+            f"{header.path}: is cut short: its tensors need {end:,} bytes and it has {header.size_bytes:,}; "
+            "the download is incomplete: get the file again"
+        )
+
+
+def tensor_bytes(header: GgufHeader, tensor: TensorInfo) -> int:
+    """Size of a tensor's data in bytes. Raises InputError for an unknown type or a shape that does not fit it."""
+    import gguf
+
+    try:
+        block_elements, block_bytes = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(tensor.type_id)]
+    except (ValueError, KeyError) as error:
+        raise InputError(
+            f"{header.path}: tensor {tensor.name} has the unknown type {tensor.type_id}; it was made by a newer llama.cpp"
+        ) from error
+    if tensor.shape[0] % block_elements:
+        raise InputError(f"{header.path}: tensor {tensor.name} has a row of {tensor.shape[0]}, no whole number of blocks")
+    return math.prod(tensor.shape) // block_elements * block_bytes
+
+
+def _quantization(header: GgufHeader, tensors: list[TensorInfo]) -> str:
+    """Name of the file type, such as ``Q4_K_M``; of the type most weights have where the file does not say."""
+    import gguf
+
+    try:
+        return gguf.LlamaFileType(header.get("general.file_type")).name.removeprefix("MOSTLY_").removeprefix("ALL_")
+    except ValueError:
+        weights: Counter[int] = Counter()
+        for tensor in tensors:
+            weights[tensor.type_id] += math.prod(tensor.shape)
+        return gguf.GGMLQuantizationType(weights.most_common(1)[0][0]).name
+
+
+def _text(header: GgufHeader, key: str) -> str:
+    value = header.get(key, "")
+    return value if isinstance(value, str) else ""
+
+
+def _count(header: GgufHeader, key: str) -> int:
+    value = header.get(key, 0)
+    return value if type(value) is int else 0

@@ -1,0 +1,86 @@
+"""Opens the page in the user's browser, when there is a desktop to open it on.
+
+The browser must not inherit what the launcher and the frozen program changed: ``LD_LIBRARY_PATH`` above all, with
+which it would load this program's libraries instead of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_LOG = logging.getLogger(__name__)
+
+LIBRARY_PATH = "LD_LIBRARY_PATH"
+ORIGINAL_LIBRARY_PATH = "PACKER_ORIG_LD_LIBRARY_PATH"
+OWN_PREFIXES = ("PACKER_", "_PYI", "_MEI")
+DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY")
+OPENERS = (
+    ("xdg-open",),
+    ("gio", "open"),
+    ("wslview",),
+    ("sensible-browser",),
+    ("x-www-browser",),
+    ("firefox",),
+    ("chromium",),
+    ("google-chrome",),
+)
+
+
+def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return ``environ`` as it was before the launcher: for every program that is started from here."""
+    cleaned = {name: value for name, value in environ.items() if not name.startswith(OWN_PREFIXES)}
+    cleaned.pop(LIBRARY_PATH, None)
+    if ORIGINAL_LIBRARY_PATH in environ:
+        cleaned[LIBRARY_PATH] = environ[ORIGINAL_LIBRARY_PATH]
+    elif LIBRARY_PATH in environ and "PACKER_CACHE_ENTRY" not in environ:
+        cleaned[LIBRARY_PATH] = environ[LIBRARY_PATH]
+    return cleaned
+
+
+def has_display(environ: Mapping[str, str], platform: str = sys.platform) -> bool:
+    """Tell whether a browser window could be seen."""
+    return platform in {"darwin", "win32"} or any(environ.get(name) for name in DISPLAY_VARIABLES)
+
+
+def open_page(url: str, environ: Mapping[str, str]) -> bool:
+    """Open ``url``; ``False`` when no way to do so was found. The opener runs on its own, its output thrown away."""
+    if sys.platform == "win32":
+        os.startfile(url)
+        return True
+    command = _command(environ)
+    if command is None:
+        return False
+    try:
+        subprocess.Popen(
+            [*command, url],
+            env=child_environment(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        _LOG.debug("%s can't be started: %s", command[0], error)
+        return False
+    _LOG.debug("opened %s with %s", url, command[0])
+    return True
+
+
+def _command(environ: Mapping[str, str]) -> list[str] | None:
+    """Choose the opener: ``$BROWSER`` if it names a program, else the desktop's own, else a browser."""
+    wanted = environ.get("BROWSER", "").split(os.pathsep)[0]
+    candidates: list[tuple[str, ...]] = [(wanted,)] if wanted and "%" not in wanted else []
+    candidates += [("open",)] if sys.platform == "darwin" else list(OPENERS)
+    for candidate in candidates:
+        found = shutil.which(candidate[0], path=environ.get("PATH"))
+        if found:
+            return [found, *candidate[1:]]
+    return None

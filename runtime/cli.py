@@ -1,0 +1,242 @@
+"""The command line of a packed file: options only; the modes are elsewhere and imported when they are needed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from packer.errors import EXIT_INTERRUPTED, InputError, PackerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtime.bundle import Contents, ModelSource
+    from runtime.llama.library import Library
+    from runtime.session import Session
+    from runtime.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+HELP = """Chat with the language model inside this file.
+
+Without options: starts a local web server, opens the chat page in the browser and serves the OpenAI API until Ctrl-C.
+
+\b
+Examples:
+  {program}                                  open the chat page
+  {program} -p "Why is the sky blue?"        answer once and exit
+  git diff | {program} -p -                  read the question from standard input
+  {program} --cli                            chat in the terminal
+"""
+MODES = ("prompt", "cli", "info", "verify", "licenses", "version")
+EXIT_BROKEN_PIPE = 141
+UNEXPECTED = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code; every failure is one sentence on standard error."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    verbose = "--verbose" in arguments
+    _prepare_streams()
+    command = build_command(_program_name())
+    try:
+        result = command.main(arguments, prog_name=_program_name(), standalone_mode=False)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+    except PackerError as error:
+        if verbose:
+            _LOG.exception("traceback")
+        click.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except Exception as error:  # the outermost boundary
+        if verbose:
+            _LOG.exception("traceback")
+        click.echo(f"error: unexpected failure ({type(error).__name__}: {error}); --verbose shows where", err=True)
+        return UNEXPECTED
+    return int(result or 0)
+
+
+def _prepare_streams() -> None:
+    """Print UTF-8 whatever the locale says, and never fail for a character."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(encoding="utf-8", errors="replace")
+
+
+def _program_name() -> str:
+    from runtime.bundle import bundle_path
+
+    path = bundle_path(os.environ)
+    return path.name if path else "python -m runtime"
+
+
+def build_command(program: str) -> click.Command:
+    """Make the click command, its help naming ``program``."""
+    port = click.IntRange(0, 65535)
+    options: list[click.Parameter] = [
+        click.Option(["-p", "--prompt"], metavar="TEXT", help="Answer TEXT once and exit; '-' reads standard input."),
+        click.Option(["--cli"], is_flag=True, help="Chat in the terminal."),
+        click.Option(["--info"], is_flag=True, help="Describe this file and exit."),
+        click.Option(["--json"], is_flag=True, help="With --info: print JSON."),
+        click.Option(["--verify"], is_flag=True, help="Check every byte of this file and exit."),
+        click.Option(["--licenses"], is_flag=True, help="Print the licences of everything inside and exit."),
+        click.Option(["--version"], is_flag=True, help="Print versions and exit."),
+        click.Option(
+            ["--model"], metavar="PATH", type=click.Path(path_type=Path), help="Use this GGUF, not the packed one."
+        ),
+        click.Option(["--port"], type=port, help="Port of the web server; must be free. 0: any free one."),
+        click.Option(["--browser/--no-browser"], default=None, help="Open the page in the browser, or don't."),
+        click.Option(["--threads"], type=click.IntRange(0, 4096), help="Threads to compute with. 0: automatic."),
+        click.Option(["--ctx-size"], type=click.IntRange(0), help="Context in tokens. 0: the model's limit."),
+        click.Option(["--temperature"], type=click.FloatRange(0, 100), help="Randomness. 0: always the likeliest."),
+        click.Option(["--seed"], type=int, help="Seed of the random numbers, for repeatable replies."),
+        click.Option(["--max-tokens"], type=click.IntRange(1), help="Longest reply in tokens."),
+        click.Option(["--system-prompt"], metavar="TEXT", help="Instructions that come before every chat."),
+        click.Option(["--raw"], is_flag=True, help="With -p: continue TEXT itself, without a chat template."),
+        click.Option(["--token-ids"], is_flag=True, help="With -p: print the generated token ids as a JSON list."),
+        click.Option(["--verbose"], is_flag=True, help="Say what is done, on standard error; show tracebacks."),
+    ]
+    return click.Command(
+        "runtime",
+        params=options,
+        callback=run,
+        help=HELP.format(program=program),
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def run(**options: Any) -> int:
+    """Choose the mode and run it; return the exit code."""
+    logging.basicConfig(
+        level=logging.DEBUG if options["verbose"] else logging.WARNING,
+        format="%(relativeCreated)6.0f ms %(name)s: %(message)s",
+    )
+    _check_combination(options)
+    if options["verify"]:
+        return _verify()
+    contents = _open_contents()
+    if options["version"]:
+        from runtime.describe import version_line
+
+        click.echo(version_line(contents))
+        return 0
+    if options["licenses"] or (options["info"] and options["model"] is None):
+        return _describe(contents, options)
+    return _run_model(contents, options)
+
+
+def _check_combination(options: dict[str, Any]) -> None:
+    """Refuse options that mean nothing together. Raises UsageError."""
+    modes = [name for name in MODES if options[name] not in {None, False}]
+    if len(modes) > 1:
+        raise click.UsageError(f"--{modes[0]} and --{modes[1]} can't be used together")
+    for name, needed in (("raw", "prompt"), ("token_ids", "prompt"), ("json", "info")):
+        if options[name] and options[needed] in {None, False}:
+            raise click.UsageError(f"--{name.replace('_', '-')} needs --{needed}")
+
+
+def _open_contents() -> Contents | None:
+    from runtime.bundle import bundle_path, open_contents
+
+    path = bundle_path(os.environ)
+    return open_contents(path) if path else None
+
+
+def _verify() -> int:
+    """Check the file without reading its configuration first, so that every damaged entry is found."""
+    from runtime import describe
+    from runtime.bundle import bundle_path, require_path
+
+    describe.verify(require_path(bundle_path(os.environ), "--verify"))
+    return 0
+
+
+def _describe(contents: Contents | None, options: dict[str, Any]) -> int:
+    from runtime import describe
+    from runtime.bundle import require_path
+
+    path = require_path(contents.path if contents else None, "--licenses" if options["licenses"] else "--info")
+    if options["licenses"]:
+        describe.show_licenses(path)
+    elif contents is not None:
+        describe.show_info(contents, as_json=options["json"])
+    return 0
+
+
+def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
+    from runtime.describe import DEVELOPMENT, show_model_info
+
+    from runtime.llama.library import load_library
+
+    settings = _settings(contents, options)
+    library = load_library()
+    source = _source(contents, options["model"], library)
+    version = contents.manifest.packer_version if contents else DEVELOPMENT
+    if options["info"]:
+        show_model_info(source, as_json=options["json"])
+        return 0
+    if options["prompt"] is None and not options["cli"]:
+        from runtime.lifecycle import serve
+
+        return serve(library, settings, source, version=version, environ=os.environ)
+    from runtime.session import open_session
+
+    return _run_terminal(open_session(library, settings, source, version=version), options)
+
+
+def _run_terminal(session: Session, options: dict[str, Any]) -> int:
+    from runtime import terminal
+
+    try:
+        if options["cli"]:
+            terminal.chat(session)
+        else:
+            prompt = _read_prompt(options["prompt"])
+            terminal.answer_once(session, prompt, raw=options["raw"], token_ids=options["token_ids"])
+    finally:
+        session.close()
+    return 0
+
+
+def _settings(contents: Contents | None, options: dict[str, Any]) -> Settings:
+    from runtime.bundle import default_config
+    from runtime.settings import OPTION_KEYS, LockedSettingError, Overrides, merge_settings
+
+    overrides = Overrides(**{name: options[name] for name in OPTION_KEYS})
+    try:
+        return merge_settings(contents.config if contents else default_config(), overrides)
+    except LockedSettingError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _source(contents: Contents | None, path: Path | None, library: Library) -> ModelSource:
+    """Return the model to run: the one given with ``--model``, else the packed one."""
+    from runtime.bundle import bare_model
+
+    if path is not None:
+        return bare_model(path, library)
+    if contents is None:
+        raise InputError("no model: this program was not started from a packed file; give one with --model PATH")
+    if contents.model is None:
+        raise InputError(f"{contents.path}: was packed without a model; give one with --model PATH")
+    return contents.model
+
+
+def _read_prompt(text: str) -> str:
+    if text != "-":
+        return text
+    return sys.stdin.buffer.read().decode("utf-8", "replace")

@@ -1,0 +1,132 @@
+"""Server mode from start to end: say what is happening, serve, open the page, end cleanly when told to.
+
+Ctrl-C and SIGTERM are the normal ways to stop and give exit code 0; a second Ctrl-C ends at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from packer.errors import EXIT_INTERRUPTED
+from runtime.browser import has_display, open_page
+from runtime.report import say, say_fact
+from runtime.server import WebServer, bind
+from runtime.session import Session, open_session
+from runtime.settings import choose_context
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import FrameType
+
+    from runtime.bundle import ModelSource
+    from runtime.llama.library import Library
+    from runtime.server import Listener
+    from runtime.settings import Settings
+
+_LOG = logging.getLogger(__name__)
+
+ANSWER_GRACE_S = 0.1
+STOP_TIMEOUT_S = 1.5
+POLL_S = 0.2
+
+
+class StopSignal:
+    """Set by Ctrl-C, SIGTERM or the page's quit button."""
+
+    def __init__(self) -> None:
+        """Start unset."""
+        self._event = threading.Event()
+
+    def install(self) -> None:
+        """Catch the signals; main thread only."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    def set(self) -> None:
+        """Ask the program to end."""
+        self._event.set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait; ``True`` once the program is to end."""
+        return self._event.wait(timeout_s)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._event.is_set() and number == signal.SIGINT:
+            os._exit(EXIT_INTERRUPTED)
+        self._event.set()
+
+
+def serve(
+    library: Library, settings: Settings, source: ModelSource, *, version: str, environ: Mapping[str, str]
+) -> int:
+    """Run until told to stop; return the exit code. Raises PackerError when it can't start or the model can't load."""
+    stop = StopSignal()
+    stop.install()
+    listener = bind(settings.port, explicit=settings.port_is_explicit)
+    session = open_session(library, settings, source, version=version, on_quit=stop.set)
+    session.engine.start()
+    session.service.facts.address = listener.address
+    _announce_machine(session)
+    try:
+        server = _start_server(session, listener)
+        context = choose_context(settings.context_size, source.context_length)
+        say_fact("Context", f"{context.size_tokens:,} tokens", context.why)
+        say_fact("Address", listener.address, listener.why)
+        say("Press Ctrl-C to quit.")
+        try:
+            if _wait_for_model(session, stop):
+                _open_browser(listener.address, settings, environ)
+            while not stop.wait(POLL_S):
+                pass
+        finally:
+            _shut_down(session, server)
+    finally:
+        session.close()
+    return 0
+
+
+def _start_server(session: Session, listener: Listener) -> WebServer:
+    from runtime.api import create_app
+    from web_ui import create_blueprint
+
+    server = WebServer(create_app(session.service, [create_blueprint()]), listener)
+    server.start()
+    return server
+
+
+def _announce_machine(session: Session) -> None:
+    facts = session.service.facts
+    say_fact("Device", facts.device["name"], facts.device["why"])
+    say_fact("CPU variant", session.variant.name, ", ".join(session.variant.features))
+    say_fact("Threads", str(session.threads.count), session.threads.why)
+
+
+def _wait_for_model(session: Session, stop: StopSignal) -> bool:
+    """Wait until the model is loaded; ``False`` when told to stop. Raises the error when loading failed."""
+    started_s = time.monotonic()
+    while True:
+        status = session.engine.wait_loaded(POLL_S)
+        if status.state == "ready":
+            _LOG.info("the model is loaded after %.2f s", time.monotonic() - started_s)
+            return True
+        if stop.wait(0):
+            return False
+        if status.error is not None:
+            raise status.error
+
+
+def _open_browser(address: str, settings: Settings, environ: Mapping[str, str]) -> None:
+    if settings.browser and has_display(environ) and not open_page(address, environ):
+        _LOG.info("no browser was found to open %s", address)
+
+
+def _shut_down(session: Session, server: WebServer) -> None:
+    """Let the last answer go out, stop generating, close the server: two seconds at most."""
+    time.sleep(ANSWER_GRACE_S)
+    session.engine.stop(STOP_TIMEOUT_S)
+    server.close(ANSWER_GRACE_S)

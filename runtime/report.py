@@ -1,0 +1,20 @@
+"""The lines that tell a person what the program does with their machine, and why."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+LABEL_WIDTH = 13
+
+
+def say(text: str = "", stream: TextIO | None = None, *, end: str = "\n") -> None:
+    """Print ``text`` at once, to standard output unless told otherwise."""
+    target = stream or sys.stdout
+    target.write(text + end)
+    target.flush()
+
+
+def say_fact(label: str, value: str, why: str = "") -> None:
+    """Print one line such as ``Threads      2  (2 physical cores usable)``."""
+    say(f"{label:<{LABEL_WIDTH}}{value}" + (f"  ({why})" if why else ""))

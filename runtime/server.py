@@ -1,0 +1,117 @@
+"""The web server: waitress on a loopback socket that is bound before anything else can fail."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from packer.errors import MachineError
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+_LOG = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+NUM_THREADS = 64
+PORTS_TRIED = 20
+MAX_PORT = 65535
+MAX_BODY_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """A bound socket, its address as people type it, and why it is this one."""
+
+    socket: socket.socket
+    port: int
+    why: str
+
+    @property
+    def address(self) -> str:
+        """The URL of the page."""
+        return f"http://{HOST}:{self.port}"
+
+
+def bind(port: int, *, explicit: bool) -> Listener:
+    """Bind ``port`` or, unless it was asked for on the command line, the next free one; 0 takes any.
+
+    Raises MachineError when the explicit port can't be had, or none at all.
+    """
+    if explicit or port == 0:
+        try:
+            bound = _bind_one(port)
+        except OSError as error:
+            raise MachineError(_refusal(port, error)) from error
+        return Listener(socket=bound, port=bound.getsockname()[1], why="as asked for" if port else "any free port")
+    for candidate in [*range(port, min(port + PORTS_TRIED, MAX_PORT + 1)), 0]:
+        try:
+            bound = _bind_one(candidate)
+        except OSError as error:
+            last = error
+            continue
+        why = "this machine only" if candidate == port else f"port {port} is taken; this machine only"
+        return Listener(socket=bound, port=bound.getsockname()[1], why=why)
+    raise MachineError(f"no port can be opened on {HOST} ({last.strerror}); is networking allowed here?")
+
+
+def _bind_one(port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((HOST, port))
+        bound.listen(128)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def _refusal(port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken by another program; choose another with --port, or leave the option away"
+    if error.errno == errno.EACCES:
+        return f"port {port} may not be opened by a normal user; choose one above 1023"
+    return f"port {port} can't be opened ({error.strerror}); choose another with --port"
+
+
+class WebServer:
+    """Serves a WSGI application from background threads."""
+
+    def __init__(self, app: Flask, listener: Listener) -> None:
+        """Set up waitress: tokens go out at once, and a client that hangs up is noticed while nothing is sent."""
+        import waitress
+
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        self._map: dict[int, Any] = {}
+        self._server = waitress.create_server(
+            app,
+            map=self._map,
+            sockets=[listener.socket],
+            threads=NUM_THREADS,
+            send_bytes=1,
+            channel_request_lookahead=5,
+            max_request_body_size=MAX_BODY_BYTES,
+            ident=None,
+            clear_untrusted_proxy_headers=True,
+        )
+        self._thread = threading.Thread(target=self._run, name="web server", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._server.run()
+        except OSError as error:
+            _LOG.debug("the server's sockets are closed: %s", error)
+
+    def close(self, timeout_s: float) -> None:
+        """Stop accepting, let answers that are nearly done go out, and end the threads."""
+        self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=timeout_s)
+        self._server.close()

@@ -1,0 +1,84 @@
+"""Puts the parts of a run together: library, loader, engine, service. Shared by the server and the terminal modes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runtime.chat_service import ChatService, Facts
+from runtime.cpu import ThreadChoice, choose_threads, cpu_model
+from runtime.engine.engine import Engine
+from runtime.llama.library import describe_cpu_variant
+from runtime.loading import ModelLoader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.bundle import ModelSource
+    from runtime.llama.library import CpuVariant, Library
+    from runtime.settings import Settings
+
+NO_GPU = "this file brings no GPU support"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A run in progress."""
+
+    library: Library
+    loader: ModelLoader
+    engine: Engine
+    service: ChatService
+    threads: ThreadChoice
+    variant: CpuVariant
+    device: str
+
+    def close(self) -> None:
+        """End the engine, free the model and silence the native libraries."""
+        self.engine.stop()
+        self.library.silence()
+
+
+def open_session(
+    library: Library,
+    settings: Settings,
+    source: ModelSource,
+    *,
+    version: str,
+    on_quit: Callable[[], None] = lambda: None,
+) -> Session:
+    """Prepare everything; the model loads once the engine is started."""
+    variant = describe_cpu_variant(library)
+    threads = _threads(settings.threads)
+    device = cpu_model()
+    loader = ModelLoader(library, source.file, context_size=settings.context_size, num_threads=threads.count)
+    engine = Engine(loader.load)
+    facts = Facts(
+        model_name=source.name,
+        model=source.description,
+        device={"name": f"CPU: {device}", "why": NO_GPU},
+        cpu_variant=str(variant),
+        threads={"count": threads.count, "why": threads.why},
+        version=version,
+    )
+    service = ChatService(
+        engine=engine,
+        settings=settings,
+        facts=facts,
+        encoder=lambda: loader.encoder,
+        context=lambda: loader.context,
+        on_quit=on_quit,
+    )
+    return Session(
+        library=library,
+        loader=loader,
+        engine=engine,
+        service=service,
+        threads=threads,
+        variant=variant,
+        device=device,
+    )
+
+
+def _threads(wanted: int) -> ThreadChoice:
+    return ThreadChoice(count=wanted, why="as set") if wanted > 0 else choose_threads()

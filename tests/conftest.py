@@ -1,0 +1,55 @@
+"""Fixtures that every kind of test shares: built runtimes, made models, packed files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from packer.runtimes.recipe import RuntimeParts, build_parts
+from packer.toolchain.build_cache import default_build_cache
+from tests.support import models, program
+
+
+@pytest.fixture(scope="session")
+def runtime_parts() -> RuntimeParts:
+    """The parts of the runtime of this checkout; built when they are not in the build cache."""
+    return build_parts(default_build_cache(), lambda text: print(text, file=sys.stderr))  # noqa: T201
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> Path:
+    """A random-weight model of a few megabytes that loads, tokenizes and has a chat template."""
+    return models.tiny_model(default_build_cache())
+
+
+@pytest.fixture(scope="session")
+def packed(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model packed by the command line, as a user does it."""
+    output = tmp_path_factory.mktemp("packed") / "chat"
+    done = program.packer("build", tiny_model, "-o", output, "--title", "Tiny")
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+@pytest.fixture(scope="session")
+def runtime_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One unpacked-runtime directory for all tests that do not test unpacking itself."""
+    return tmp_path_factory.mktemp("runtimes")
+
+
+@pytest.fixture
+def launch(packed: Path, runtime_cache: Path) -> program.Launcher:
+    """Starts the packed tiny model in a bare environment."""
+    return program.Launcher(packed, runtime_cache)
+
+
+@pytest.fixture(scope="session")
+def as_root() -> None:
+    """Mount and chroot tests need root; CI runs as root, so there they always run."""
+    if os.geteuid() != 0:
+        if os.environ.get("CI"):
+            pytest.fail("this test needs root and CI must run it")
+        pytest.skip("needs root to mount and to change the root directory")
