@@ -126,7 +126,7 @@ def _open_browser(address: str, settings: Settings, environ: Mapping[str, str]) 
 
 
 def _shut_down(session: Session, server: WebServer) -> None:
-    """Let the last answer go out, stop generating, close the server: two seconds at most."""
-    time.sleep(ANSWER_GRACE_S)
+    """Stop generating, let the last answers go out, close the server: two seconds at most."""
     session.engine.stop(STOP_TIMEOUT_S)
+    time.sleep(ANSWER_GRACE_S)
     server.close(ANSWER_GRACE_S)

@@ -244,11 +244,11 @@ def complete_or_nothing(path: Path, *, needed_bytes: int, mode: int = 0o755) -> 
         os.fchmod(descriptor, mode & ~_umask())
         os.replace(temporary, path)  # noqa: PTH105 - pathlib's replace is the same call
         _sync_directory(path.parent)
-    except OSError as error:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path}: can't be written ({error.strerror}); nothing was left behind") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        # Errors of other files carry their names; writing to a descriptor carries none.
+        if isinstance(error, OSError) and error.filename in {None, str(temporary), temporary}:
+            raise OutputError(f"{path}: can't be written ({error.strerror}); nothing was left behind") from error
         raise
     finally:
         os.close(descriptor)

@@ -206,7 +206,7 @@ bool archive_open(const struct bundle *bundle, struct archive *archive, struct f
 {
     bool done = false;
     uint8_t *directory = NULL;
-    struct trailer trailer;
+    struct trailer trailer = {0};
     *archive = (struct archive){0};
     if (!read_trailer(bundle, &trailer, failure)) {
         goto cleanup;

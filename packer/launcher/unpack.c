@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <zstd.h>
+#include "zstd.h"
 
 enum { INPUT_BYTES = 128 * 1024, OUTPUT_BYTES = 256 * 1024 };
 

@@ -120,7 +120,7 @@ def _python_packages(tools: BuildTools) -> list[Component]:
         metadata = next(iter(sorted(tools.environment.site_packages.glob(f"{name}-*.dist-info"))), None)
         if metadata is None:
             raise BuildError(f"{name}: not in the build environment; the lock file and the licence list differ")
-        texts = sorted(path for path in metadata.rglob("*") if path.name.upper().startswith(("LICEN", "COPYING")))
+        texts = sorted(path for path in metadata.rglob("*") if path.is_file() and path.name.upper().startswith(("LICEN", "COPYING")))
         text = "\n\n".join(path.read_text(encoding="utf-8", errors="replace") for path in texts)
         if not text:
             raise BuildError(f"{name}: its package carries no licence text")

@@ -15,31 +15,35 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).parent.parent / "launcher"
 TARGET = "x86_64-linux-musl"
+COMMON_FLAGS = ["-O2", "-g0", "-ffunction-sections", "-fdata-sections"]
+LAUNCHER_FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-Wl,--gc-sections"]
+ZSTD_DEFINITIONS = ["-DZSTD_LEGACY_SUPPORT=0", "-DZSTD_DISABLE_ASM=1", "-DZSTD_TRACE=0", "-DZSTDLIB_VISIBLE="]
 
 
 def launcher(tools: BuildTools, note: Callable[[str], None]) -> Path:
     """Return the compiled launcher, building it when missing (seconds)."""
     files = [path for path in SOURCE.iterdir() if path.suffix in {".c", ".h"}]
     digest = digest_of(
-        [TARGET, FLAGS, digest_of_files(SOURCE, files), tools.sources.digests, zig_version(tools.environment)]
+        [TARGET, COMMON_FLAGS, LAUNCHER_FLAGS, ZSTD_DEFINITIONS, digest_of_files(SOURCE, files), tools.sources.digests, zig_version(tools.environment)]
     )
 
     def build(work: Path) -> None:
         note("compiling the launcher")
-        sources = work / "sources"
-        shutil.copytree(SOURCE, sources)
-        shutil.copy(tools.sources.zstd / "zstd.c", sources)
-        shutil.copy(tools.sources.zstd / "zstd.h", sources)
-        compile_launcher(tools.environment.zig, sources, work / "launcher")
-        shutil.rmtree(sources)
+        compile_launcher(tools.environment.zig, tools.sources.zstd, work / "launcher")
 
     return tools.cache.get_or_build("launcher", digest, build) / "launcher"
 
 
-FLAGS = ["-std=c11", "-Os", "-Wall", "-Wextra", "-Werror", "-static", "-s"]
+def compile_launcher(zig: Path, zstd: Path, output: Path) -> None:
+    """Compile the launcher and zstd's amalgamated source in ``zstd`` into the program ``output``.
 
-
-def compile_launcher(zig: Path, sources: Path, output: Path) -> None:
-    """Compile every C file in ``sources`` into the program ``output``."""
-    files = sorted(path.name for path in sources.glob("*.c"))
-    process.run([zig, "cc", "-target", TARGET, *FLAGS, *files, "-o", output], cwd=sources)
+    Both are compiled by relative names in a scratch directory, so that no path of this machine gets into the bytes.
+    """
+    scratch = output.with_name("objects")
+    shutil.copytree(SOURCE, scratch / "launcher")
+    shutil.copytree(zstd, scratch / "zstd")
+    compiler = [zig, "cc", "-target", TARGET, *COMMON_FLAGS]
+    process.run([*compiler, "-w", *ZSTD_DEFINITIONS, "-c", "zstd/zstd.c", "-o", "zstd.o"], cwd=scratch)
+    files = sorted(f"launcher/{path.name}" for path in SOURCE.glob("*.c"))
+    process.run([*compiler, *LAUNCHER_FLAGS, "-isystem", "zstd", *files, "zstd.o", "-o", output.absolute()], cwd=scratch)
+    shutil.rmtree(scratch)

@@ -103,13 +103,12 @@ def _collect(handle: RequestHandle, first: Event, gone: Callable[[], bool], comp
 
 def next_event(handle: RequestHandle, gone: Callable[[], bool]) -> Event | None:
     """Wait for the next event; when the client goes away meanwhile, cancel the request and return ``None``."""
-    while True:
+    while not gone():
         event = handle.poll(POLL_S)
         if event is not None:
             return event
-        if gone():
-            handle.cancel()
-            return None
+    handle.cancel()
+    return None
 
 
 class EventStream:

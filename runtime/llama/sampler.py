@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 PENALTY_WINDOW_TOKENS = 64
 RANDOM_SEED = 0xFFFFFFFF
+NO_PENALTY = 1.0
 
 
 class Sampler:
@@ -23,7 +24,7 @@ class Sampler:
         self._chain = api.llama_sampler_chain_init(chain_params)
         for sampler in _samplers(api, num_vocab_tokens, params):
             api.llama_sampler_chain_add(self._chain, sampler)
-        if params.repeat_penalty != 1.0:
+        if params.repeat_penalty not in {0.0, NO_PENALTY}:
             for token in prompt[-PENALTY_WINDOW_TOKENS:]:
                 api.llama_sampler_accept(self._chain, token)
 
@@ -40,12 +41,13 @@ class Sampler:
 
 def _samplers(api: Any, num_vocab_tokens: int, params: SamplingParams) -> list[Any]:
     chain = []
-    if params.repeat_penalty != 1.0 or params.frequency_penalty or params.presence_penalty:
+    repeat_penalty = params.repeat_penalty if params.repeat_penalty > 0 else NO_PENALTY
+    if repeat_penalty != NO_PENALTY or params.frequency_penalty or params.presence_penalty:
         chain.append(
             api.llama_sampler_init_penalties(
                 num_vocab_tokens,
                 PENALTY_WINDOW_TOKENS,
-                params.repeat_penalty,
+                repeat_penalty,
                 params.frequency_penalty,
                 params.presence_penalty,
             )

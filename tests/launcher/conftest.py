@@ -1,0 +1,229 @@
+"""Builds the launcher and its test programs once, and runs packed files made with them."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.launcher import packed_file
+
+HERE = Path(__file__).parent
+LAUNCHER_SOURCES = HERE.parents[1] / "packer" / "launcher"
+ZIG_FLAGS = ["-target", "x86_64-linux-musl", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s"]
+SECTION_FLAGS = ["-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections"]
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
+TIMEOUT_S = 60
+
+
+def zstd_source_dir() -> Path:
+    """Directory with zstd's single-file source, ``zstd.c`` and ``zstd.h``: named by ``PACKER_ZSTD_SOURCE``."""
+    named = os.environ.get("PACKER_ZSTD_SOURCE")
+    if not named or not (Path(named) / "zstd.c").is_file():
+        pytest.fail("set PACKER_ZSTD_SOURCE to a directory with zstd.c and zstd.h (zstd/ in zstandard's sdist)")
+    return Path(named)
+
+
+def zig_command() -> list[str]:
+    """How to call zig: ``PACKER_ZIG``, or the ``ziglang`` package of this Python."""
+    named = os.environ.get("PACKER_ZIG")
+    if named:
+        return [named]
+    if importlib.util.find_spec("ziglang") is None:
+        pytest.fail("zig is needed to build the launcher: pip install ziglang, or set PACKER_ZIG")
+    return [sys.executable, "-m", "ziglang"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Builder:
+    """Compiles C programs into a directory that outlives the test run; equal inputs are compiled once."""
+
+    directory: Path
+
+    def build(self, name: str, command: list[str], sources: list[Path], libraries: list[Path]) -> Path:
+        """Run ``command`` on ``sources`` and ``libraries`` (large, known by name and size) unless it was done before."""
+        digest = hashlib.sha256("\0".join(command).encode())
+        for source in sorted([*sources, *LAUNCHER_SOURCES.glob("*.h")]):
+            digest.update(source.read_bytes())
+        for library in libraries:
+            digest.update(f"{library.name} {library.stat().st_size}".encode())
+        output = self.directory / f"{name}-{digest.hexdigest()[:16]}"
+        if not output.exists():
+            partial = output.with_suffix(f".{os.getpid()}")
+            arguments = [*command, *map(str, [*sources, *libraries]), "-o", str(partial)]
+            done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stderr}"
+            partial.replace(output)
+        return output
+
+
+@pytest.fixture(scope="session")
+def builder(pytestconfig: pytest.Config) -> Builder:
+    """The compiler of this session; results are kept in pytest's cache directory."""
+    cache = pytestconfig.cache
+    assert cache is not None
+    return Builder(directory=cache.mkdir("launcher"))
+
+
+@pytest.fixture(scope="session")
+def launcher(builder: Builder) -> bytes:
+    """The launcher as it ships: one zig command over all sources."""
+    zstd = zstd_source_dir()
+    command = [*zig_command(), "cc", *ZIG_FLAGS, *SECTION_FLAGS, f"-I{zstd}"]
+    return builder.build("launcher", command, sorted(LAUNCHER_SOURCES.glob("*.c")), [zstd / "zstd.c"]).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def chat(builder: Builder) -> bytes:
+    """The program that stands in for the frozen runtime."""
+    return builder.build("fake_chat", [*zig_command(), "cc", *ZIG_FLAGS], [HERE / "fake_chat.c"], []).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def sanitized(builder: Builder) -> dict[str, Path]:
+    """Programs built from the launcher's sources by gcc with AddressSanitizer and UBSan, by name.
+
+    zstd itself is compiled without them: it is tested upstream, and compiling it so takes too long.
+    """
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is needed for the sanitizer builds")
+    zstd = zstd_source_dir()
+    decoder = builder.build("zstd.o", ["gcc", "-c", "-O1", "-x", "c"], [], [zstd / "zstd.c"])
+    command = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", *SANITIZERS, "-pthread", f"-I{zstd}"]
+    command += [f"-I{LAUNCHER_SOURCES}"]
+    shared = sorted(source for source in LAUNCHER_SOURCES.glob("*.c") if source.name != "main.c")
+    link = command + ["-Wl,--as-needed"]
+    programs = {"launcher": LAUNCHER_SOURCES / "main.c"}
+    programs |= {name: HERE / f"{name}.c" for name in ("archive_driver", "glibc_driver")}
+    return {name: builder.build(f"san-{name}", link, [*shared, main], [decoder]) for name, main in programs.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What the stand-in program printed, and how the process ended."""
+
+    exit_code: int
+    stderr: str
+    arguments: list[str] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+def parse_report(exit_code: int, stdout: str, stderr: str) -> Report:
+    """Parse the output of ``fake_chat.c``."""
+    arguments, variables = [], {}
+    for line in stdout.splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "argument":
+            arguments.append(rest)
+        elif kind == "variable":
+            name, _, value = rest.partition("=")
+            variables[name] = value
+    return Report(exit_code=exit_code, stderr=stderr, arguments=arguments, variables=variables)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """A packed file in a fresh directory, with a home directory beside it."""
+
+    path: Path
+    home: Path
+    layout: packed_file.Layout
+
+    @property
+    def cache(self) -> Path:
+        """Cache directory that a plain start uses."""
+        return self.home / ".cache" / "packer-runtimes"
+
+    @property
+    def entry(self) -> Path:
+        """Directory of the unpacked runtime in that cache."""
+        return self.cache / packed_file.RUNTIME_ID
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Environment of a start: nothing but the home directory and ``variables``."""
+        return {"HOME": str(self.home), **variables}
+
+    def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        """Start the packed file and return at once."""
+        return subprocess.Popen(
+            [str(self.path), *arguments],
+            env=self.environment(**variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, wrapper: list[str] | None = None, **variables: str) -> Report:
+        """Run the packed file (through ``wrapper``, a command prefix) to its end."""
+        done = subprocess.run(
+            [*(wrapper or []), str(self.path), *arguments],
+            env=self.environment(**variables),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        return parse_report(done.returncode, done.stdout, done.stderr)
+
+    def litter(self) -> list[str]:
+        """Names in the cache besides the runtime and its lock."""
+        expected = {packed_file.RUNTIME_ID, f"{packed_file.RUNTIME_ID}.lock"}
+        return sorted(path.name for path in self.cache.iterdir() if path.name not in expected)
+
+
+class Pack:
+    """Makes packed files in a test's own directory."""
+
+    def __init__(self, directory: Path, launcher: bytes, chat: bytes) -> None:
+        """``chat`` is the program of the default runtime."""
+        self._directory = directory
+        self._launcher = launcher
+        self._chat = chat
+
+    def __call__(
+        self, *extra: packed_file.Item, items: list[packed_file.Item] | None = None, launcher: bytes | None = None
+    ) -> Packed:
+        """Pack ``items`` (by default a whole small bundle) and ``extra``."""
+        home = self._directory / "home"
+        home.mkdir(exist_ok=True)
+        path = self._directory / "chat.exe"
+        if items is None:
+            items = packed_file.other_items() + packed_file.runtime_items(self._chat)
+        layout = packed_file.write(path, launcher or self._launcher, [*items, *extra])
+        return Packed(path=path, home=home, layout=layout)
+
+
+@pytest.fixture
+def pack(tmp_path: Path, launcher: bytes, chat: bytes) -> Pack:
+    """Factory of packed files."""
+    return Pack(tmp_path, launcher, chat)
+
+
+@pytest.fixture
+def packed(pack: Pack) -> Packed:
+    """A small, whole packed file."""
+    return pack()
+
+
+@pytest.fixture
+def mounted() -> list[str]:
+    """Command prefix that runs a program in a private mount namespace: ``[*mounted, "mount ... && ...", "-"]``."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this machine refuses private mount namespaces")
+    return ["unshare", "-m", "sh", "-c"]
+
+
+def die_with_default_signals() -> None:
+    """For ``preexec_fn``: undo what the test runner may ignore."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,208 @@
+"""Fixtures: a model of one's own behind the engine's protocol, and services and clients around it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runtime.chat_service import ChatService, Facts
+from runtime.engine.engine import Engine
+from runtime.engine.sampling import SamplingParams
+from runtime.llama.errors import DecodeError, DecodeInterruptedError
+from runtime.settings import ContextChoice, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from flask.testing import FlaskClient
+
+END = 0
+FAILING_TOKEN = 666
+
+
+class ScriptedRunner:
+    """A model over bytes: token ``n`` is the byte ``n - 1``, 0 ends. It answers each prompt with ``reply``.
+
+    It keeps the books a real cache keeps and refuses what a real one refuses, so that the engine's are checked.
+    """
+
+    def __init__(self, reply: bytes = b"hello", *, context_tokens: int = 64, batch_tokens: int = 8) -> None:
+        self.context_tokens = context_tokens
+        self.batch_tokens = batch_tokens
+        self.reply = reply
+        self.cache: list[int] = []
+        self.decoded: list[list[int]] = []
+        self.can_truncate = True
+        self.gate: threading.Semaphore | None = None
+        self.interrupted = threading.Event()
+        self.closed = False
+        self.samplers_open = 0
+
+    def decode(self, tokens: Sequence[int], position: int, *, want_logits: bool) -> None:
+        assert 0 < len(tokens) <= self.batch_tokens
+        assert position == len(self.cache), "the engine decodes at another position than the cache ends"
+        assert len(self.cache) + len(tokens) <= self.context_tokens
+        while self.gate is not None and not self.gate.acquire(timeout=0.01):
+            if self.interrupted.is_set():
+                self.cache.append(tokens[0])
+                raise DecodeInterruptedError("interrupted")
+        if FAILING_TOKEN in tokens:
+            self.cache.append(tokens[0])
+            raise DecodeError("no room is left in the KV cache")
+        self.cache.extend(tokens)
+        self.decoded.append(list(tokens))
+        self.has_logits = want_logits
+
+    def truncate(self, num_tokens: int) -> bool:
+        kept = self.can_truncate or num_tokens in {0, len(self.cache)}
+        self.cache = self.cache[:num_tokens] if kept else []
+        return kept
+
+    def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> Any:
+        assert isinstance(params, SamplingParams)
+        self.samplers_open += 1
+        return _ScriptedSampler(self, len(prompt))
+
+    def piece(self, token: int) -> bytes:
+        return bytes([token - 1])
+
+    def is_end(self, token: int) -> bool:
+        return token == END
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+
+    def clear_interrupt(self) -> None:
+        self.interrupted.clear()
+
+    def close(self) -> None:
+        assert self.samplers_open == 0, "a sampler was left open"
+        self.closed = True
+
+
+class _ScriptedSampler:
+    def __init__(self, runner: ScriptedRunner, num_prompt: int) -> None:
+        self._runner = runner
+        self._num_prompt = num_prompt
+
+    def sample(self) -> int:
+        assert self._runner.has_logits, "sampling without logits"
+        index = len(self._runner.cache) - self._num_prompt
+        return self._runner.reply[index] + 1 if index < len(self._runner.reply) else END
+
+    def close(self) -> None:
+        self._runner.samplers_open -= 1
+
+
+class ByteEncoder:
+    """A prompt encoder for :class:`ScriptedRunner`: one token a byte; remembers the messages it was given."""
+
+    def __init__(self) -> None:
+        self.seen: list[Any] = []
+
+    def encode_chat(self, messages: Sequence[Any]) -> list[int]:
+        self.seen.append(list(messages))
+        return self.encode_text("".join(message["content"] for message in messages))
+
+    def encode_text(self, text: str) -> list[int]:
+        return [FAILING_TOKEN if byte == ord("!") else byte + 1 for byte in text.encode()]
+
+
+def make_settings(**changes: Any) -> Settings:
+    values: dict[str, Any] = {
+        "title": "Test",
+        "system_prompt": "",
+        "greeting": "",
+        "starters": (),
+        "sampling": SamplingParams(),
+        "max_tokens": None,
+        "context_size": 0,
+        "port": 8080,
+        "port_is_explicit": False,
+        "browser": False,
+        "threads": 1,
+        "locked": frozenset(),
+    }
+    return Settings(**{**values, **changes})
+
+
+@pytest.fixture
+def settings() -> Callable[..., Settings]:
+    """Makes settings; arguments replace the defaults."""
+    return make_settings
+
+
+@pytest.fixture
+def runner() -> ScriptedRunner:
+    """The model of :func:`engine` and :func:`service`."""
+    return ScriptedRunner()
+
+
+@pytest.fixture
+def runner_class() -> type[ScriptedRunner]:
+    """The class, for tests that make many."""
+    return ScriptedRunner
+
+
+@pytest.fixture
+def engine(runner: ScriptedRunner) -> Iterator[Engine]:
+    """A running engine with :func:`runner` as its model; ended, and its resources checked, after the test."""
+    running = Engine(lambda _progress: runner, max_waiting=3)
+    running.start()
+    assert running.wait_loaded(5).state == "ready"
+    yield running
+    assert running.stop(5)
+    assert runner.closed
+    assert runner.samplers_open == 0
+
+
+@pytest.fixture
+def encoder() -> ByteEncoder:
+    """The prompt encoder of :func:`service`."""
+    return ByteEncoder()
+
+
+def make_service(engine: Engine, encoder: ByteEncoder, settings: Settings, **more: Any) -> ChatService:
+    facts = Facts(
+        model_name="tiny",
+        model={"name": "tiny", "context_length": 64},
+        device={"name": "CPU", "why": "test"},
+        cpu_variant="haswell (AVX2)",
+        threads={"count": 1, "why": "test"},
+        version="0.1.0",
+        address="http://127.0.0.1:8080",
+    )
+    return ChatService(
+        engine=engine,
+        settings=settings,
+        facts=facts,
+        encoder=lambda: encoder,
+        context=lambda: ContextChoice(size_tokens=64, why="test"),
+        **more,
+    )
+
+
+@pytest.fixture
+def service_factory(engine: Engine, encoder: ByteEncoder) -> Callable[..., ChatService]:
+    """Makes a service around :func:`engine`; arguments change the settings."""
+    return lambda **changes: make_service(engine, encoder, make_settings(**changes))
+
+
+@pytest.fixture
+def make_client(encoder: ByteEncoder) -> Callable[..., FlaskClient]:
+    """Makes a Flask client of a service around any engine."""
+    from runtime.api import create_app
+
+    def make(engine: Engine, *, on_quit: Callable[[], None] = lambda: None, **changes: Any) -> FlaskClient:
+        app = create_app(make_service(engine, encoder, make_settings(**changes), on_quit=on_quit))
+        return app.test_client()
+
+    return make
+
+
+@pytest.fixture
+def client(engine: Engine, make_client: Callable[..., FlaskClient]) -> FlaskClient:
+    """A Flask client of the API with the scripted model behind it."""
+    return make_client(engine)

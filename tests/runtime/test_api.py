@@ -1,0 +1,321 @@
+"""The HTTP API through Flask's client, with the scripted model behind it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from packer.errors import InputError
+from runtime.api import chat_completions
+from runtime.engine.engine import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask.testing import FlaskClient
+    from werkzeug.test import TestResponse
+
+HI = [{"role": "user", "content": "hi"}]
+
+
+def ask(client: FlaskClient, **fields: Any) -> TestResponse:
+    return client.post("/v1/chat/completions", json={"messages": HI, **fields})
+
+
+def events(answer: TestResponse) -> list[Any]:
+    """Parse server-sent events; the end marker is kept as text."""
+    blocks = [block.removeprefix("data: ") for block in answer.get_data(as_text=True).split("\n\n") if block]
+    return [block if block == "[DONE]" else json.loads(block) for block in blocks]
+
+
+def error_of(answer: TestResponse) -> dict[str, Any]:
+    error: dict[str, Any] = answer.get_json()["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return error
+
+
+def test_a_whole_answer(client: FlaskClient) -> None:
+    answer = ask(client, model="anything", some_future_field={"x": 1})
+    assert answer.status_code == 200
+    body = answer.get_json()
+    assert body["object"] == "chat.completion"
+    assert body["choices"][0]["message"] == {"role": "assistant", "content": "hello"}
+    assert body["choices"][0]["finish_reason"] == "stop"
+    assert body["usage"]["prompt_tokens"] == 2
+    assert body["usage"]["completion_tokens"] == 5
+    assert body["usage"]["total_tokens"] == 7
+
+
+def test_a_streamed_answer(client: FlaskClient) -> None:
+    answer = ask(client, stream=True, stream_options={"include_usage": True})
+    assert answer.mimetype == "text/event-stream"
+    *chunks, done = events(answer)
+    assert done == "[DONE]"
+    assert len({chunk["id"] for chunk in chunks}) == 1
+    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks[:-1]) == "hello"
+    assert chunks[-2]["choices"][0]["finish_reason"] == "stop"
+    assert chunks[-1]["choices"] == []
+    assert chunks[-1]["usage"]["completion_tokens"] == 5
+
+
+def test_usage_is_sent_only_when_asked_for(client: FlaskClient) -> None:
+    assert all("usage" not in chunk for chunk in events(ask(client, stream=True))[:-1])
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+def test_max_tokens(client: FlaskClient, field: str) -> None:
+    body = ask(client, **{field: 2}).get_json()
+    assert body["choices"][0]["message"]["content"] == "he"
+    assert body["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize("stop", ["l", ["l"], ["zzz", "l"]])
+def test_stop(client: FlaskClient, stop: Any) -> None:
+    body = ask(client, stop=stop).get_json()
+    assert body["choices"][0]["message"]["content"] == "he"
+    assert body["choices"][0]["finish_reason"] == "stop"
+
+
+def test_text_parts_are_joined(client: FlaskClient, encoder: Any) -> None:
+    parts = [{"type": "text", "text": "one "}, {"type": "text", "text": "two"}]
+    assert ask(client, messages=[{"role": "user", "content": parts}]).status_code == 200
+    assert encoder.seen == [[{"role": "user", "content": "one two"}]]
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": None}, "messages"),
+        ({"messages": "hi"}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": ["hi"]}, "messages[0]"),
+        ({"messages": [{"role": "wizard", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": ["user"], "content": "x"}]}, "messages[0].role"),
+        ({"messages": [*HI, {"role": "user"}]}, "messages[1].content"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [5]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"temperature": True}, "temperature"),
+        ({"temperature": -1}, "temperature"),
+        ({"top_p": 1.5}, "top_p"),
+        ({"min_p": []}, "min_p"),
+        ({"top_k": 1.5}, "top_k"),
+        ({"top_k": 2**31}, "top_k"),
+        ({"seed": "x"}, "seed"),
+        ({"seed": 2**70}, "seed"),
+        ({"frequency_penalty": 3}, "frequency_penalty"),
+        ({"presence_penalty": "x"}, "presence_penalty"),
+        ({"repeat_penalty": 0}, "repeat_penalty"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": "9"}, "max_tokens"),
+        ({"max_completion_tokens": -2}, "max_completion_tokens"),
+        ({"stop": 5}, "stop"),
+        ({"stop": [5]}, "stop"),
+        ({"stop": ""}, "stop"),
+        ({"stop": ["x"] * 17}, "stop"),
+        ({"stream": "yes"}, "stream"),
+        ({"stream_options": 1}, "stream_options"),
+        ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
+        ({"n": 2}, "n"),
+        ({"n": 0}, "n"),
+        ({"model": 5}, "model"),
+        ({"tools": [{}]}, "tools"),
+        ({"logprobs": True}, "logprobs"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": ["json"]}, "response_format"),
+    ],
+)
+def test_wrong_fields_are_refused_by_name(client: FlaskClient, fields: dict[str, Any], param: str) -> None:
+    answer = ask(client, **fields)
+    assert answer.status_code == 400
+    error = error_of(answer)
+    assert error["param"] == param
+    assert error["type"] == "invalid_request_error"
+    assert param.split(".")[-1].split("[")[0] in error["message"]
+
+
+def test_null_fields_mean_nothing(client: FlaskClient) -> None:
+    names = ("temperature", "top_p", "stop", "seed", "n", "max_tokens", "stream", "stream_options", "tools")
+    assert ask(client, **dict.fromkeys(names)).status_code == 200
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"messages": NaN}', b"[" * 100_000, b"\xff"])
+def test_a_body_that_is_no_object(client: FlaskClient, body: bytes) -> None:
+    answer = client.post("/v1/chat/completions", data=body, content_type="application/json")
+    assert answer.status_code == 400
+    error_of(answer)
+
+
+def test_other_content_types_are_refused(client: FlaskClient) -> None:
+    answer = client.post("/v1/chat/completions", data=json.dumps({"messages": HI}), content_type="text/plain")
+    assert answer.status_code == 415
+    assert "text/plain" in error_of(answer)["message"]
+
+
+def test_unknown_addresses_and_methods(client: FlaskClient) -> None:
+    assert error_of(client.get("/v2"))["message"].startswith("there is nothing")
+    answer = client.get("/v1/chat/completions")
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["Allow"]
+    error_of(answer)
+
+
+def test_too_large_a_request(client: FlaskClient) -> None:
+    answer = client.post("/v1/chat/completions", data=b" " * (17 << 20), content_type="application/json")
+    assert answer.status_code == 413
+    error_of(answer)
+
+
+def test_too_long_a_conversation(client: FlaskClient) -> None:
+    answer = ask(client, messages=[{"role": "user", "content": "x" * 64}])
+    assert answer.status_code == 400
+    error = error_of(answer)
+    assert error["code"] == "context_length_exceeded"
+    assert "64" in error["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_failing_model_is_an_error_not_a_broken_stream(client: FlaskClient, stream: bool) -> None:
+    answer = ask(client, messages=[{"role": "user", "content": "bad!"}], stream=stream)
+    assert answer.status_code == 500
+    assert error_of(answer)["code"] == "generation_failed"
+    assert ask(client).status_code == 200
+
+
+def test_a_full_queue(client: FlaskClient, engine: Engine, runner: Any) -> None:
+    runner.gate = threading.Semaphore(0)
+    threads = [threading.Thread(target=ask, args=(client,)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 5
+    while len(engine._waiting) < 3 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    answer = ask(client)
+    runner.gate = None
+    for thread in threads:
+        thread.join()
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    assert error_of(answer)["code"] == "queue_full"
+
+
+def test_closing_a_stream_frees_the_engine(client: FlaskClient, engine: Engine, runner: Any) -> None:
+    runner.reply = b"x" * 10_000
+    runner.context_tokens = 100_000
+    runner.gate = threading.Semaphore(5)
+    answer = client.post("/v1/chat/completions", json={"messages": HI, "stream": True}, buffered=False)
+    answer.close()
+    runner.gate = None
+    runner.reply = b"free"
+    assert ask(client, messages=[{"role": "user", "content": "next"}]).get_json()["usage"]["completion_tokens"] == 4
+    assert engine._running is None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_while_nothing_is_sent(
+    client: FlaskClient, engine: Engine, runner: Any, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    monkeypatch.setattr(chat_completions, "POLL_S", 0.01)
+    runner.gate = threading.Semaphore(0)
+    gone = {"waitress.client_disconnected": lambda: len(polls) > 3 or polls.append(1)}
+    polls: list[int] = []
+    answer = client.post("/v1/chat/completions", json={"messages": HI, "stream": stream}, environ_overrides=gone)
+    assert answer.status_code == chat_completions.CLIENT_CLOSED_REQUEST
+    runner.gate = None
+    assert ask(client).status_code == 200
+    assert engine._running is None
+
+
+def test_models(client: FlaskClient) -> None:
+    body = client.get("/v1/models").get_json()
+    assert body["object"] == "list"
+    assert [model["id"] for model in body["data"]] == ["tiny"]
+    assert client.get("/v1/models/tiny").get_json()["id"] == "tiny"
+    assert client.get("/v1/models/other").status_code == 404
+
+
+def test_health_when_ready(client: FlaskClient) -> None:
+    answer = client.get("/health")
+    assert (answer.status_code, answer.get_json()) == (200, {"status": "ok"})
+
+
+def test_info(engine: Engine, make_client: Callable[..., FlaskClient]) -> None:
+    client = make_client(engine, greeting="Hello!", starters=("One", "Two"), locked=frozenset({"chat"}))
+    body = client.get("/api/info").get_json()
+    assert body["title"] == "Test"
+    assert body["chat"] == {"system_prompt": "", "greeting": "Hello!", "starters": ["One", "Two"]}
+    assert body["context"] == {"size_tokens": 64, "why": "test"}
+    assert body["locked"] == ["chat"]
+    assert body["sampling"]["temperature"] == 0.7
+    assert body["threads"]["count"] == 1
+
+
+def test_quit(engine: Engine, make_client: Callable[..., FlaskClient]) -> None:
+    asked: list[bool] = []
+    client = make_client(engine, on_quit=lambda: asked.append(True))
+    assert client.get("/api/quit").status_code == 405
+    assert not asked
+    assert client.post("/api/quit").status_code == 200
+    assert asked == [True]
+
+
+def test_requests_wait_for_the_model(runner: Any, make_client: Callable[..., FlaskClient]) -> None:
+    loaded = threading.Event()
+
+    def load(progress: Callable[[float], bool]) -> Any:
+        progress(0.25)
+        loaded.wait(5)
+        return runner
+
+    engine = Engine(load)
+    client = make_client(engine)
+    engine.start()
+    deadline = time.monotonic() + 5
+    while engine.status.progress != 0.25 and time.monotonic() < deadline:
+        time.sleep(0.002)
+    answer = client.get("/health")
+    assert answer.status_code == 503
+    assert answer.get_json() == {"status": "loading", "progress": 0.25, "stage": "loading model"}
+    threading.Timer(0.1, loaded.set).start()
+    assert ask(client).status_code == 200
+    assert engine.stop(5)
+
+
+def test_waiting_for_the_model_has_a_limit(
+    runner: Any, make_client: Callable[..., FlaskClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat_completions, "LOADING_TIMEOUT_S", 0.01)
+    loaded = threading.Event()
+    engine = Engine(lambda _progress: loaded.wait(5) and runner)
+    client = make_client(engine)
+    engine.start()
+    answer = ask(client)
+    loaded.set()
+    assert answer.status_code == 503
+    assert "Retry-After" in answer.headers
+    assert engine.wait_loaded(5).state == "ready"
+    assert engine.stop(5)
+
+
+def test_a_model_that_cannot_be_loaded(make_client: Callable[..., FlaskClient]) -> None:
+    def load(_progress: object) -> Any:
+        raise InputError("model.gguf: can't be loaded")
+
+    engine = Engine(load)
+    client = make_client(engine)
+    engine.start()
+    engine.wait_loaded(5)
+    health = client.get("/health")
+    assert health.status_code == 500
+    assert health.get_json()["error"]["message"] == "model.gguf: can't be loaded"
+    answer = ask(client)
+    assert answer.status_code == 503
+    assert "model.gguf" in error_of(answer)["message"]

@@ -1,0 +1,257 @@
+"""The engine with a scripted model: events, prefix reuse, stopping, cancelling, failures of one request."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from packer.errors import InputError
+from runtime.engine.engine import Engine, common_prefix_length
+from runtime.engine.errors import EngineStoppedError, GenerationFailedError, PromptTooLongError, QueueFullError
+from runtime.engine.sampling import SamplingParams
+from runtime.engine.sequence import Failed, Finished, GenerationRequest, RequestHandle, TextDelta
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def request(prompt: list[int], **more: Any) -> GenerationRequest:
+    return GenerationRequest(prompt_tokens=tuple(prompt), sampling=SamplingParams(), **more)
+
+
+def read(handle: RequestHandle) -> tuple[str, Finished]:
+    text = ""
+    for event in handle.events():
+        if isinstance(event, TextDelta):
+            assert event.text
+            text += event.text
+        elif isinstance(event, Finished):
+            return text, event
+        else:
+            raise event.error
+    raise AssertionError("no last event")
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+
+
+def test_generates_until_the_end_token(engine: Engine) -> None:
+    text, finished = read(engine.submit(request([10, 11, 12])))
+    assert text == "hello"
+    assert finished.reason == "stop"
+    assert finished.token_ids == tuple(byte + 1 for byte in b"hello")
+    assert (finished.usage.num_prompt_tokens, finished.usage.num_generated_tokens) == (3, 5)
+
+
+def test_prompt_is_read_in_batches(engine: Engine, runner: Any) -> None:
+    read(engine.submit(request(list(range(1, 21)), max_tokens=1)))
+    assert [len(tokens) for tokens in runner.decoded] == [8, 8, 4]
+
+
+def test_max_tokens(engine: Engine) -> None:
+    text, finished = read(engine.submit(request([10], max_tokens=3)))
+    assert (text, finished.reason) == ("hel", "length")
+
+
+def test_a_full_context_ends_the_reply(engine: Engine, runner: Any) -> None:
+    runner.reply = b"x" * 1000
+    text, finished = read(engine.submit(request([10] * 60)))
+    assert finished.reason == "length"
+    assert len(text) + 60 == runner.context_tokens
+
+
+def test_stop_string_across_tokens(engine: Engine, runner: Any) -> None:
+    runner.reply = b"one.END two"
+    text, finished = read(engine.submit(request([10], stop=("END",))))
+    assert (text, finished.reason) == ("one.", "stop")
+
+
+def test_characters_of_several_tokens_arrive_whole(engine: Engine, runner: Any) -> None:
+    runner.reply = "é☃😀".encode()
+    handle = engine.submit(request([10]))
+    assert [event.text for event in handle.events() if isinstance(event, TextDelta)] == ["é", "☃", "😀"]
+
+
+def test_the_common_beginning_is_not_read_again(engine: Engine, runner: Any) -> None:
+    read(engine.submit(request([1, 2, 3, 4])))
+    runner.decoded.clear()
+    _text, finished = read(engine.submit(request([1, 2, 3, 4, *(byte + 1 for byte in b"hello"), 7, 8])))
+    assert runner.decoded[0] == [7, 8]
+    assert finished.usage.num_reused_tokens == 9
+
+
+def test_the_same_prompt_again_reads_only_its_last_token(engine: Engine, runner: Any) -> None:
+    read(engine.submit(request([1, 2, 3, 4])))
+    runner.decoded.clear()
+    text, _finished = read(engine.submit(request([1, 2, 3, 4])))
+    assert text == "hello"
+    assert runner.decoded[0] == [4]
+
+
+def test_a_memory_that_cannot_be_cut_is_read_from_the_start(engine: Engine, runner: Any) -> None:
+    read(engine.submit(request([1, 2, 3])))
+    runner.can_truncate = False
+    runner.decoded.clear()
+    text, finished = read(engine.submit(request([1, 2, 9])))
+    assert text == "hello"
+    assert finished.usage.num_reused_tokens == 0
+    assert runner.decoded[0] == [1, 2, 9]
+
+
+def test_too_long_a_prompt_is_refused_with_the_numbers(engine: Engine) -> None:
+    with pytest.raises(PromptTooLongError, match="64 tokens long and the context holds 64"):
+        engine.submit(request([1] * 64))
+
+
+def test_an_empty_prompt_is_refused(engine: Engine) -> None:
+    with pytest.raises(GenerationFailedError, match="empty prompt"):
+        engine.submit(request([]))
+
+
+def test_a_failing_decode_fails_only_its_request(engine: Engine) -> None:
+    bad = engine.submit(request([1, 2, 666]))
+    good = engine.submit(request([1, 2, 3]))
+    event = bad.poll(5)
+    assert isinstance(event, Failed)
+    assert "KV cache" in str(event.error)
+    assert read(good)[0] == "hello"
+
+
+def test_cancel_while_the_prompt_is_read(engine: Engine, runner: Any) -> None:
+    runner.gate = threading.Semaphore(0)
+    handle = engine.submit(request([1] * 40))
+    runner.gate.release()
+    wait_until(lambda: len(runner.decoded) == 1)
+    handle.cancel()
+    event = handle.poll(5)
+    assert isinstance(event, Finished)
+    assert event.reason == "cancelled"
+    assert len(runner.decoded) == 1
+    runner.gate = None
+    assert read(engine.submit(request([1] * 40)))[0] == "hello"
+
+
+def test_cancel_while_generating_frees_the_slot(engine: Engine, runner: Any) -> None:
+    runner.reply = b"x" * 1000
+    handle = engine.submit(request([1]))
+    assert isinstance(handle.poll(5), TextDelta)
+    handle.cancel()
+    runner_text = list(handle.events())[-1]
+    assert isinstance(runner_text, Finished)
+    runner.reply = b"next"
+    assert read(engine.submit(request([1])))[0] == "next"
+
+
+def test_leaving_the_loop_cancels(engine: Engine, runner: Any) -> None:
+    runner.gate = threading.Semaphore(3)
+    runner.reply = b"x" * 1000
+    handle = engine.submit(request([1]))
+    events = handle.events()
+    next(events)
+    events.close()
+    assert handle.cancelled
+
+
+def test_a_cancelled_waiting_request_is_never_run(engine: Engine, runner: Any) -> None:
+    runner.gate = threading.Semaphore(0)
+    first = engine.submit(request([1]))
+    second = engine.submit(request([2]))
+    second.cancel()
+    runner.gate = None
+    read(first)
+    event = second.poll(5)
+    assert isinstance(event, Finished)
+    assert [2] not in runner.decoded
+
+
+def test_a_stray_interrupt_only_repeats_the_step(engine: Engine, runner: Any) -> None:
+    runner.gate = threading.Semaphore(0)
+    handle = engine.submit(request([1, 2, 3]))
+    wait_until(lambda: engine._running is not None)
+    runner.interrupt()
+    wait_until(lambda: not runner.interrupted.is_set())
+    runner.gate = None
+    assert read(handle)[0] == "hello"
+
+
+def test_the_queue_is_bounded(engine: Engine, runner: Any) -> None:
+    runner.gate = threading.Semaphore(0)
+    handles = [engine.submit(request([1]))]
+    wait_until(lambda: engine._running is not None)
+    handles += [engine.submit(request([1])) for _ in range(3)]
+    with pytest.raises(QueueFullError, match="3 requests wait"):
+        engine.submit(request([1]))
+    runner.gate = None
+    assert [read(handle)[0] for handle in handles] == ["hello"] * 4
+
+
+def test_stop_fails_what_runs_and_what_waits(engine: Engine, runner: Any) -> None:
+    runner.gate = threading.Semaphore(0)
+    handles = [engine.submit(request([1])), engine.submit(request([2]))]
+    started_s = time.monotonic()
+    assert engine.stop(5)
+    assert time.monotonic() - started_s < 1
+    events = [handle.poll(1) for handle in handles]
+    assert all(isinstance(event, Failed) and isinstance(event.error, EngineStoppedError) for event in events)
+    with pytest.raises(EngineStoppedError):
+        engine.submit(request([1]))
+
+
+def test_an_error_while_loading_is_kept() -> None:
+    def load(_progress: object) -> Any:
+        raise InputError("model.gguf: can't be loaded")
+
+    engine = Engine(load)
+    engine.start()
+    status = engine.wait_loaded(5)
+    assert status.state == "failed"
+    with pytest.raises(InputError, match="can't be loaded"):
+        engine.submit(request([1]))
+    assert engine.stop(1)
+
+
+def test_stop_ends_loading(runner: Any) -> None:
+    def load(progress: Callable[[float], bool]) -> Any:
+        while progress(0.5):
+            time.sleep(0.002)
+        raise InputError("loading was aborted")
+
+    engine = Engine(load)
+    engine.start()
+    wait_until(lambda: engine.status.progress == 0.5)
+    assert engine.stop(5)
+    assert engine.status.state == "stopped"
+
+
+@given(st.lists(st.integers(1, 3)), st.lists(st.integers(1, 3)))
+def test_common_prefix(left: list[int], right: list[int]) -> None:
+    length = common_prefix_length(left, right)
+    assert left[:length] == right[:length]
+    assert length == min(len(left), len(right)) or left[length] != right[length]
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(prompts=st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=30), min_size=1, max_size=6), cuttable=st.booleans())
+def test_any_run_of_prompts_gives_every_reply(runner_class: Any, prompts: list[list[int]], cuttable: bool) -> None:
+    runner = runner_class(b"reply")
+    runner.can_truncate = cuttable
+    engine = Engine(lambda _progress: runner)
+    engine.start()
+    engine.wait_loaded(5)
+    try:
+        for prompt in prompts:
+            text, finished = read(engine.submit(request(prompt)))
+            assert text == "reply"
+            assert finished.usage.num_reused_tokens < len(prompt)
+            assert runner.cache[: len(prompt)] == prompt
+    finally:
+        assert engine.stop(5)
