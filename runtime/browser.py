@@ -32,6 +32,7 @@ OPENERS = (
     ("chromium",),
     ("google-chrome",),
 )
+SYSTEM_OPENERS = {"darwin": (("open",),), "win32": (("explorer",),)}
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -50,16 +51,13 @@ def has_display(environ: Mapping[str, str], platform: str = sys.platform) -> boo
     return platform in {"darwin", "win32"} or any(environ.get(name) for name in DISPLAY_VARIABLES)
 
 
-def open_page(url: str, environ: Mapping[str, str]) -> bool:
-    """Open ``url``; ``False`` when no way to do so was found. The opener runs on its own, its output thrown away."""
-    if sys.platform == "win32":
-        os.startfile(url)
-        return True
+def open_page(url: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
+    """Open ``url`` with a program that runs on its own, its output thrown away; ``None`` when none was found."""
     command = _command(environ)
     if command is None:
-        return False
+        return None
     try:
-        subprocess.Popen(
+        opener = subprocess.Popen(
             [*command, url],
             env=child_environment(environ),
             stdin=subprocess.DEVNULL,
@@ -69,16 +67,16 @@ def open_page(url: str, environ: Mapping[str, str]) -> bool:
         )
     except OSError as error:
         _LOG.debug("%s can't be started: %s", command[0], error)
-        return False
+        return None
     _LOG.debug("opened %s with %s", url, command[0])
-    return True
+    return opener
 
 
 def _command(environ: Mapping[str, str]) -> list[str] | None:
     """Choose the opener: ``$BROWSER`` if it names a program, else the desktop's own, else a browser."""
     wanted = environ.get("BROWSER", "").split(os.pathsep)[0]
     candidates: list[tuple[str, ...]] = [(wanted,)] if wanted and "%" not in wanted else []
-    candidates += [("open",)] if sys.platform == "darwin" else list(OPENERS)
+    candidates += SYSTEM_OPENERS.get(sys.platform, OPENERS)
     for candidate in candidates:
         found = shutil.which(candidate[0], path=environ.get("PATH"))
         if found:

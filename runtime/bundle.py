@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from packer.container.config import BundleConfig
-
     from packer.container.manifest import Manifest
     from packer.container.reader import Bundle
     from runtime.llama.library import Library
@@ -55,7 +54,6 @@ def bundle_path(environ: Mapping[str, str]) -> Path | None:
 def open_contents(path: Path) -> Contents:
     """Read configuration, manifest and the place of the model. Raises InputError or DamagedError."""
     from packer.container.config import parse_config
-
     from packer.container.reader import open_bundle
 
     with open_bundle(path) as bundle:

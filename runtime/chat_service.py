@@ -112,9 +112,10 @@ class ChatService:
         return normal
 
     def _require_encoder(self) -> PromptEncoder:
+        self.engine.require_loaded()
         encoder = self._encoder()
         if encoder is None:
-            raise self.engine.status.error or EngineStoppedError("no model is loaded")
+            raise EngineStoppedError("no model is loaded")
         return encoder
 
     def _submit(self, prompt: list[int], request: ChatRequest) -> RequestHandle:

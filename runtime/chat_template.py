@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Message = dict[str, Any]
 """``{"role": "user", "content": "text"}``; other keys are passed to the template as they are."""
 
+WHAT_TEMPLATES_RAISE = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -50,23 +51,22 @@ class ChatTemplate:
         A template that refuses a system message gets it in front of the first user message instead. Raises
         InputError with the template's own words when it refuses the conversation.
         """
-        from jinja2 import TemplateError
-
         try:
             return self._render(messages)
-        except (TemplateError, TypeError, ValueError, KeyError, OverflowError, RecursionError) as error:
+        except InputError:
             merged = merge_system_message(messages)
-            if merged is not None:
-                try:
-                    return self._render(merged)
-                except (TemplateError, TypeError, ValueError, KeyError, OverflowError, RecursionError):
-                    pass
-            raise InputError(f"the model's chat template refuses these messages: {error}") from error
+            if merged is None:
+                raise
+            return self._render(merged)
 
     def _render(self, messages: Sequence[Message]) -> str:
-        return self._template.render(
-            messages=list(messages), add_generation_prompt=True, tools=None, documents=None, **self._variables
-        )
+        from jinja2 import TemplateError
+
+        variables = {**self._variables, "add_generation_prompt": True, "tools": None, "documents": None}
+        try:
+            return self._template.render(messages=list(messages), **variables)
+        except (TemplateError, *WHAT_TEMPLATES_RAISE) as error:
+            raise InputError(f"the model's chat template refuses these messages: {error}") from error
 
 
 def merge_system_message(messages: Sequence[Message]) -> list[Message] | None:

@@ -179,7 +179,6 @@ def _describe(contents: Contents | None, options: dict[str, Any]) -> int:
 
 def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
     from runtime.describe import DEVELOPMENT, show_model_info
-
     from runtime.llama.library import load_library
 
     settings = _settings(contents, options)

@@ -93,7 +93,6 @@ class WebServer:
             map=self._map,
             sockets=[listener.socket],
             threads=NUM_THREADS,
-            send_bytes=1,
             channel_request_lookahead=5,
             max_request_body_size=MAX_BODY_BYTES,
             ident=None,

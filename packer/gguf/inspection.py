@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 from packer.errors import InputError
 from packer.gguf.architectures import KNOWN_ARCHITECTURES
 from packer.gguf.header import ArrayValue, GgufHeader, TensorInfo, read_header
-from packer.gguf.shards import find_shards
+from packer.gguf.shards import check_parts, find_shards, name_stem
+from packer.gguf.tensor_types import TENSOR_TYPES, tensor_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+MAX_SHOWN = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +42,15 @@ def inspect_model(path: Path) -> ModelInfo:
     """Describe the model at ``path`` and all its shards. Raises InputError when it can't be packed."""
     paths = find_shards(path)
     headers = [read_header(shard) for shard in paths]
-    for header in headers:
-        check_tensors(header)
+    check_parts(headers)
     first = headers[0]
     architecture = _check_kind(first, sum(len(header.tensors) for header in headers))
+    for header in headers:
+        check_tensors(header)
     tensors = [tensor for header in headers for tensor in header.tensors]
     tokens = first.get("tokenizer.ggml.tokens")
     return ModelInfo(
-        name=_text(first, "general.name") or path.name.removesuffix(".gguf"),
+        name=_shown(_text(first, "general.name")) or name_stem(path),
         architecture=architecture,
         quantization=_quantization(first, tensors),
         num_parameters=sum(math.prod(tensor.shape) for tensor in tensors),
@@ -70,6 +75,7 @@ def _check_kind(header: GgufHeader, num_tensors: int) -> str:
     if not architecture:
         raise InputError(f"{path}: does not say its architecture (general.architecture); convert the model again")
     if architecture not in KNOWN_ARCHITECTURES:
+        architecture = architecture[:MAX_SHOWN]
         near = difflib.get_close_matches(architecture, KNOWN_ARCHITECTURES, n=1)
         hint = f"; the nearest known is {near[0]}" if near else ""
         raise InputError(f"{path}: has the architecture {architecture!r}, which this llama.cpp does not know{hint}")
@@ -79,32 +85,22 @@ def _check_kind(header: GgufHeader, num_tensors: int) -> str:
 
 
 def check_tensors(header: GgufHeader) -> None:
-    """Check that every tensor lies inside the file. Raises InputError with expected and found sizes."""
-    end = header.data_offset_bytes
+    """Check that the tensors lie one after the other inside the file. Raises InputError with expected and found sizes."""
+    offset, end = 0, header.data_offset_bytes
     for tensor in header.tensors:
-        if tensor.offset_bytes % header.alignment_bytes:
-            raise InputError(f"{header.path}: tensor {tensor.name} is not aligned; convert the model again")
-        end = max(end, header.data_offset_bytes + tensor.offset_bytes + tensor_bytes(header, tensor))
+        if tensor.offset_bytes != offset:
+            raise InputError(
+                f"{header.path}: tensor {tensor.name} starts at byte {tensor.offset_bytes} of the data, expected {offset}; "
+                "convert the model again"
+            )
+        size_bytes = tensor_bytes(header, tensor)
+        end = header.data_offset_bytes + offset + size_bytes
+        offset += -(-size_bytes // header.alignment_bytes) * header.alignment_bytes
     if header.tensors and end > header.size_bytes:
         raise InputError(
             f"{header.path}: is cut short: its tensors need {end:,} bytes and it has {header.size_bytes:,}; "
             "the download is incomplete: get the file again"
         )
-
-
-def tensor_bytes(header: GgufHeader, tensor: TensorInfo) -> int:
-    """Size of a tensor's data in bytes. Raises InputError for an unknown type or a shape that does not fit it."""
-    import gguf
-
-    try:
-        block_elements, block_bytes = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType(tensor.type_id)]
-    except (ValueError, KeyError) as error:
-        raise InputError(
-            f"{header.path}: tensor {tensor.name} has the unknown type {tensor.type_id}; it was made by a newer llama.cpp"
-        ) from error
-    if tensor.shape[0] % block_elements:
-        raise InputError(f"{header.path}: tensor {tensor.name} has a row of {tensor.shape[0]}, no whole number of blocks")
-    return math.prod(tensor.shape) // block_elements * block_bytes
 
 
 def _quantization(header: GgufHeader, tensors: list[TensorInfo]) -> str:
@@ -117,7 +113,7 @@ def _quantization(header: GgufHeader, tensors: list[TensorInfo]) -> str:
         weights: Counter[int] = Counter()
         for tensor in tensors:
             weights[tensor.type_id] += math.prod(tensor.shape)
-        return gguf.GGMLQuantizationType(weights.most_common(1)[0][0]).name
+        return TENSOR_TYPES[weights.most_common(1)[0][0]].name
 
 
 def _text(header: GgufHeader, key: str) -> str:
@@ -127,4 +123,9 @@ def _text(header: GgufHeader, key: str) -> str:
 
 def _count(header: GgufHeader, key: str) -> int:
     value = header.get(key, 0)
-    return value if type(value) is int else 0
+    return value if type(value) is int and value > 0 else 0
+
+
+def _shown(text: str) -> str:
+    """``text`` fit for a terminal: one line, printable, not endless."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[:MAX_SHOWN]).split())

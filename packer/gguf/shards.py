@@ -7,6 +7,7 @@ parts, so nothing has to be copied twice.
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from typing import TYPE_CHECKING
 from packer.container.writer import Segment
 from packer.errors import InputError
 from packer.gguf.header import MAGIC, GgufHeader, TensorInfo, read_header
+from packer.gguf.tensor_types import tensor_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf$", re.DOTALL)
+SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf", re.ASCII | re.DOTALL)
 MAX_SHARDS = 9999
 
 
@@ -38,19 +41,24 @@ class ModelSource:
 
 def find_shards(path: Path) -> list[Path]:
     """Return all parts of the model that ``path`` belongs to, in order; just ``path`` when it is not split."""
-    match = SHARD_NAME.match(path.name)
+    match = SHARD_NAME.fullmatch(path.name)
     if match is None:
         return [path]
     count = int(match["count"])
     if not 1 <= count <= MAX_SHARDS or not 1 <= int(match["index"]) <= count:
         raise InputError(f"{path}: its name says part {match['index']} of {match['count']}, which can't be")
-    if not path.exists():
+    if not os.path.lexists(path):
         raise InputError(f"{path}: the model can't be read: no such file")
     paths = [path.with_name(f"{match['stem']}-{index:05}-of-{count:05}.gguf") for index in range(1, count + 1)]
-    missing = [part.name for part in paths if not part.exists()]
-    if missing:
+    if missing := [part.name for part in paths if not os.path.lexists(part)]:
         raise InputError(f"{path}: {len(missing)} of its {count} parts are missing beside it: {', '.join(missing[:5])}")
     return paths
+
+
+def name_stem(path: Path) -> str:
+    """The file name without ``.gguf`` and without the part's number."""
+    match = SHARD_NAME.fullmatch(path.name)
+    return match["stem"] if match else path.name.removesuffix(".gguf")
 
 
 def model_source(path: Path) -> ModelSource:
@@ -64,48 +72,62 @@ def model_source(path: Path) -> ModelSource:
 
 def _merge(headers: list[GgufHeader]) -> ModelSource:
     first = headers[0]
-    _check_parts(headers)
+    check_parts(headers)
     alignment = first.alignment_bytes
     infos: list[bytes] = []
     segments: list[Segment] = []
     offset = 0
-    for header in headers:
-        for tensor, size_bytes in _with_sizes(header):
-            infos.append(_pack_info(tensor, offset))
-            padding = -size_bytes % alignment
-            start = header.data_offset_bytes + tensor.offset_bytes
-            segments.append(
-                Segment(path=header.path, offset_bytes=start, size_bytes=size_bytes, pad_after_bytes=padding)
-            )
-            offset += size_bytes + padding
+    for header, tensor in ((header, tensor) for header in headers for tensor in header.tensors):
+        size_bytes = tensor_bytes(header, tensor)
+        padding = -size_bytes % alignment
+        infos.append(_pack_info(tensor, offset))
+        start = header.data_offset_bytes + tensor.offset_bytes
+        segments.append(Segment(path=header.path, offset_bytes=start, size_bytes=size_bytes, pad_after_bytes=padding))
+        offset += size_bytes + padding
     pairs = [pair.raw for pair in first.pairs if not pair.key.startswith("split.")]
-    start = MAGIC + struct.pack("<IQQ", first.version, len(infos), len(pairs)) + b"".join(pairs) + b"".join(infos)
-    return ModelSource(header=start + bytes(-len(start) % alignment), segments=tuple(segments))
+    content = MAGIC + struct.pack("<IQQ", first.version, len(infos), len(pairs)) + b"".join(pairs) + b"".join(infos)
+    return ModelSource(header=content + bytes(-len(content) % alignment), segments=tuple(segments))
 
 
-def _check_parts(headers: list[GgufHeader]) -> None:
+def check_parts(headers: Sequence[GgufHeader]) -> None:
+    """Check that ``headers`` are all the parts of one model, in order. Raises InputError.
+
+    Alignments may differ: gguf-split writes ``general.alignment`` to the first part only.
+    """
     names: set[str] = set()
     for index, header in enumerate(headers):
-        count, number = header.get("split.count"), header.get("split.no")
-        if count != len(headers) or number != index:
-            raise InputError(
-                f"{header.path}: says it is part {number} (from 0) of {count}, expected part {index} of {len(headers)}"
-            )
-        if header.alignment_bytes != headers[0].alignment_bytes:
-            raise InputError(f"{header.path}: has another alignment than the first part; the parts don't belong together")
+        _check_number(header, index, len(headers))
         for tensor in header.tensors:
             if tensor.name in names:
-                raise InputError(f"{header.path}: tensor {tensor.name} is in another part too; they don't belong together")
+                raise InputError(
+                    f"{header.path}: tensor {tensor.name} is in an earlier part too; the parts are mixed up"
+                )
             names.add(tensor.name)
     expected = headers[0].get("split.tensors.count", len(names))
     if expected != len(names):
-        raise InputError(f"{headers[0].path}: says the parts hold {expected} tensors and they hold {len(names)}")
+        raise InputError(
+            f"{headers[0].path}: says that the parts hold {expected} tensors and they hold {len(names)}; "
+            "get all the parts again"
+        )
 
 
-def _with_sizes(header: GgufHeader) -> list[tuple[TensorInfo, int]]:
-    from packer.gguf.inspection import tensor_bytes
-
-    return [(tensor, tensor_bytes(header, tensor)) for tensor in header.tensors]
+def _check_number(header: GgufHeader, index: int, expected: int) -> None:
+    alone = 1 if expected == 1 else None
+    count, number = header.get("split.count", alone), header.get("split.no", 0 if alone else None)
+    if expected == 1 and count in (0, 1):
+        return
+    if type(count) is not int or type(number) is not int:
+        raise InputError(f"{header.path}: is named as a part of a split model and is none; give it another name")
+    if expected == 1:
+        raise InputError(
+            f"{header.path}: is part {number + 1} of {count} and its name does not say so; "
+            f"name the parts as llama.cpp does: model-00001-of-{count:05}.gguf"
+        )
+    if (count, number) != (expected, index):
+        raise InputError(
+            f"{header.path}: says that it is part {number + 1} of {count}, expected part {index + 1} of {expected}; "
+            "the parts are mixed up: get them again"
+        )
 
 
 def _pack_info(tensor: TensorInfo, offset: int) -> bytes:

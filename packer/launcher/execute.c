@@ -54,6 +54,11 @@ bool execute_runtime(const struct bundle *bundle, const char *runtime_path, enum
     char **handed = allocate((size_t)num_arguments + 3, sizeof *handed);
     const char *executed = program;
     size_t num_handed = 0;
+    if (choice == LIBC_CARRIED && !bundle->path_from_proc) {
+        fail(failure, FAILURE_MACHINE,
+             "%s needs /proc to run with its own C library. Mount it: mount -t proc proc /proc", bundle->path);
+        goto cleanup;
+    }
     if (!set_environment(bundle, runtime_path, choice, failure)) {
         goto cleanup;
     }

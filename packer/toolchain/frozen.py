@@ -94,7 +94,7 @@ def _stage_packages(stage: Path, inputs: FrozenInputs) -> None:
     (binding / "__init__.py").write_text('"""The binding\'s low-level modules alone."""\n', encoding="utf-8")
     for name in BINDING_MODULES:
         shutil.copy(inputs.tools.sources.llama_cpp_python / "llama_cpp" / name, binding / name)
-    (stage / "chat.py").write_text("from runtime.cli import main\n\nmain()\n", encoding="utf-8")
+    (stage / "chat.py").write_text("from runtime.cli import main\n\nraise SystemExit(main())\n", encoding="utf-8")
 
 
 def _run_pyinstaller(inputs: FrozenInputs, stage: Path, scratch: Path, work: Path) -> None:

@@ -76,7 +76,7 @@ def _refuse_unsupported(document: dict[str, Any]) -> None:
         raise ApiError(400, "logprobs: not available from this program", param="logprobs")
     output = document.get("response_format")
     kind = output.get("type") if isinstance(output, dict) else output
-    if kind not in {None, "text"}:
+    if kind is not None and kind != "text":
         raise ApiError(
             400, f"response_format: this program gives plain text only, found {kind!r}", param="response_format"
         )

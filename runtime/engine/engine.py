@@ -21,6 +21,7 @@ from packer.errors import PackerError
 from runtime.engine.errors import (
     EngineStoppedError,
     GenerationFailedError,
+    ModelUnavailableError,
     PromptTooLongError,
     QueueFullError,
 )
@@ -109,7 +110,7 @@ class Engine:
         return self._loaded_runner().context_tokens
 
     def submit(self, request: GenerationRequest) -> RequestHandle:
-        """Queue a request. Raises PromptTooLongError, QueueFullError, EngineStoppedError or the loading error."""
+        """Queue a request. Raises PromptTooLongError, QueueFullError or what :meth:`require_loaded` raises."""
         runner = self._loaded_runner()
         if not request.prompt_tokens:
             raise GenerationFailedError("an empty prompt can't be continued; give at least one word")
@@ -125,10 +126,14 @@ class Engine:
             self._condition.notify_all()
         return handle
 
+    def require_loaded(self) -> None:
+        """Raise ModelUnavailableError or EngineStoppedError unless requests can be submitted."""
+        self._loaded_runner()
+
     def _loaded_runner(self) -> ModelRunner:
         with self._condition:
             if self._status.error is not None:
-                raise self._status.error
+                raise ModelUnavailableError(str(self._status.error)) from self._status.error
             if self._runner is None or self._stopping:
                 raise EngineStoppedError("the program is shutting down" if self._stopping else "no model is loaded")
             return self._runner

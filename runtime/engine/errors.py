@@ -26,5 +26,9 @@ class EngineStoppedError(MachineError):
     """The program is shutting down."""
 
 
+class ModelUnavailableError(MachineError):
+    """The model could not be loaded, so nothing can be generated."""
+
+
 class GenerationFailedError(MachineError):
     """The model failed while it worked on this request; others are not affected."""

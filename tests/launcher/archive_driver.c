@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_CHANGES = 64 };
+enum { MAX_CHANGES = 128 };
 
 /* Read the archive and unpack all of it into a fresh directory, as the launcher would. */
 static void run_case(const char *path, int descriptor, int scratch)

@@ -6,15 +6,18 @@ import hashlib
 import importlib.util
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.launcher import packed_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HERE = Path(__file__).parent
 LAUNCHER_SOURCES = HERE.parents[1] / "packer" / "launcher"
@@ -49,7 +52,7 @@ class Builder:
     directory: Path
 
     def build(self, name: str, command: list[str], sources: list[Path], libraries: list[Path]) -> Path:
-        """Run ``command`` on ``sources`` and ``libraries`` (large, known by name and size) unless it was done before."""
+        """Run ``command`` on ``sources`` and ``libraries`` (large: known by name and size) unless that was done."""
         digest = hashlib.sha256("\0".join(command).encode())
         for source in sorted([*sources, *LAUNCHER_SOURCES.glob("*.h")]):
             digest.update(source.read_bytes())
@@ -100,10 +103,9 @@ def sanitized(builder: Builder) -> dict[str, Path]:
     command = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", *SANITIZERS, "-pthread", f"-I{zstd}"]
     command += [f"-I{LAUNCHER_SOURCES}"]
     shared = sorted(source for source in LAUNCHER_SOURCES.glob("*.c") if source.name != "main.c")
-    link = command + ["-Wl,--as-needed"]
     programs = {"launcher": LAUNCHER_SOURCES / "main.c"}
     programs |= {name: HERE / f"{name}.c" for name in ("archive_driver", "glibc_driver")}
-    return {name: builder.build(f"san-{name}", link, [*shared, main], [decoder]) for name, main in programs.items()}
+    return {name: builder.build(f"san-{name}", command, [*shared, main], [decoder]) for name, main in programs.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,17 +215,25 @@ def packed(pack: Pack) -> Packed:
     return pack()
 
 
+ISOLATE = """
+mount --bind {kept} /mnt
+for directory in /root /var/tmp /tmp; do mount -t tmpfs -o mode=1777 none $directory; done
+mkdir -p {kept}
+mount --bind /mnt {kept}
+umount /mnt
+mount -t tmpfs none /mnt
+"""
+
+
 @pytest.fixture
-def mounted() -> list[str]:
-    """Command prefix that runs a program in a private mount namespace: ``[*mounted, "mount ... && ...", "-"]``."""
+def in_namespace(tmp_path: Path) -> Callable[[str], list[str]]:
+    """Makes a command prefix that runs a shell script, then the program, in a mount namespace of their own.
+
+    /root, /var/tmp, /mnt and /tmp (but for the test's directory) are empty there. ``$1`` is the packed file.
+    """
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
     if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("this machine refuses private mount namespaces")
-    return ["unshare", "-m", "sh", "-c"]
-
-
-def die_with_default_signals() -> None:
-    """For ``preexec_fn``: undo what the test runner may ignore."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_DFL)
+    isolate = ISOLATE.format(kept=tmp_path)
+    return lambda script: ["unshare", "-m", "sh", "-ec", f'{isolate}\n{script}\nexec "$@"', "-"]

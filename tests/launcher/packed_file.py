@@ -128,7 +128,7 @@ def trailer(num_entries: int, directory_offset: int, directory_bytes: int) -> by
         directory_bytes,
         directory_offset,
     )
-    locator = struct.pack("<IIQI", 0x07064B50, 0, directory_offset + directory_bytes, 1)
+    locator = struct.pack("<IIQI", 0x07064B50, 0, (directory_offset + directory_bytes) % 2**64, 1)
     end = struct.pack(
         "<IHHHHIIH",
         0x06054B50,

@@ -206,3 +206,9 @@ def make_client(encoder: ByteEncoder) -> Callable[..., FlaskClient]:
 def client(engine: Engine, make_client: Callable[..., FlaskClient]) -> FlaskClient:
     """A Flask client of the API with the scripted model behind it."""
     return make_client(engine)
+
+
+@pytest.fixture
+def service_for(encoder: ByteEncoder) -> Callable[..., ChatService]:
+    """Makes a service around any engine."""
+    return lambda engine, **changes: make_service(engine, encoder, make_settings(**changes))

@@ -23,16 +23,21 @@ def test_chatml_without_a_template() -> None:
 
 
 def test_variables_of_the_model() -> None:
-    assert render("{{ bos_token }}{{ messages[0].content }}{{ eos_token }}{{ add_generation_prompt }}") == "<s>hi</s>True"
+    assert (
+        render("{{ bos_token }}{{ messages[0].content }}{{ eos_token }}{{ add_generation_prompt }}") == "<s>hi</s>True"
+    )
 
 
 def test_blocks_leave_no_space_behind() -> None:
-    source = "{% for message in messages %}\n    {% if true %}\n[{{ message['role'] }}]\n    {% endif %}\n{% endfor %}\n"
+    source = (
+        "{% for message in messages %}\n    {% if true %}\n[{{ message['role'] }}]\n    {% endif %}\n{% endfor %}\n"
+    )
     assert render(source) == "[user]\n"
 
 
 def test_loop_controls() -> None:
-    source = "{% for n in range(9) %}{% if n == 1 %}{% continue %}{% endif %}{% if n == 3 %}{% break %}{% endif %}{{ n }}{% endfor %}"
+    skip, end = "{% if n == 1 %}{% continue %}{% endif %}", "{% if n == 3 %}{% break %}{% endif %}"
+    source = "{% for n in range(9) %}" + skip + end + "{{ n }}{% endfor %}"
     assert render(source) == "02"
 
 
@@ -59,7 +64,9 @@ def test_raise_exception_becomes_our_error() -> None:
 
 
 def test_a_system_message_that_is_refused_moves_to_the_user() -> None:
-    source = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ messages[0].content }}"
+    source = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ messages[0].content }}"
+    )
     assert render(source, SYSTEM, USER) == "be kind\n\nhi"
 
 

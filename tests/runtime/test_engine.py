@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 
 from packer.errors import InputError
 from runtime.engine.engine import Engine, common_prefix_length
-from runtime.engine.errors import EngineStoppedError, GenerationFailedError, PromptTooLongError, QueueFullError
+from runtime.engine.errors import (
+    EngineStoppedError,
+    GenerationFailedError,
+    ModelUnavailableError,
+    PromptTooLongError,
+    QueueFullError,
+)
 from runtime.engine.sampling import SamplingParams
 from runtime.engine.sequence import Failed, Finished, GenerationRequest, RequestHandle, TextDelta
 
@@ -214,7 +220,8 @@ def test_an_error_while_loading_is_kept() -> None:
     engine.start()
     status = engine.wait_loaded(5)
     assert status.state == "failed"
-    with pytest.raises(InputError, match="can't be loaded"):
+    assert isinstance(status.error, InputError)
+    with pytest.raises(ModelUnavailableError, match="can't be loaded"):
         engine.submit(request([1]))
     assert engine.stop(1)
 
@@ -240,7 +247,10 @@ def test_common_prefix(left: list[int], right: list[int]) -> None:
 
 
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(prompts=st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=30), min_size=1, max_size=6), cuttable=st.booleans())
+@given(
+    prompts=st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=30), min_size=1, max_size=6),
+    cuttable=st.booleans(),
+)
 def test_any_run_of_prompts_gives_every_reply(runner_class: Any, prompts: list[list[int]], cuttable: bool) -> None:
     runner = runner_class(b"reply")
     runner.can_truncate = cuttable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,7 +18,7 @@ def run(pieces: list[bytes], stop: list[str] | None = None) -> tuple[str, bool]:
 
 def cut(data: bytes, cuts: list[int]) -> list[bytes]:
     borders = sorted({0, len(data), *(position % (len(data) + 1) for position in cuts)})
-    return [data[start:end] for start, end in zip(borders, borders[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(borders)]
 
 
 def first_completed(text: str, stop: list[str]) -> tuple[str, bool]:
@@ -33,7 +35,11 @@ def test_any_cut_of_utf8_gives_the_text(text: str, cuts: list[int]) -> None:
     assert run(cut(text.encode(), cuts)) == (text, False)
 
 
-@given(st.text("ab", max_size=30), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3), st.lists(st.integers(0, 99)))
+@given(
+    st.text("ab", max_size=30),
+    st.lists(st.text("ab", min_size=1, max_size=4), max_size=3),
+    st.lists(st.integers(0, 99)),
+)
 def test_stop_strings_work_across_any_cut(text: str, stop: list[str], cuts: list[int]) -> None:
     assert run(cut(text.encode(), cuts), stop) == first_completed(text, stop)
 

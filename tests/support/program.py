@@ -104,11 +104,27 @@ class Launcher:
         )
 
     @contextlib.contextmanager
-    def serving(self, *arguments: object, prefix: Sequence[object] = (), **options: Any) -> Iterator[Server]:
+    def serving(
+        self, *arguments: object, prefix: Sequence[object] = (), wait: bool = True, **options: Any
+    ) -> Iterator[Server]:
         """Start it as a server on a free port, ready to answer; end it afterwards."""
+        with self._started("--port", free_port(), *arguments, prefix=prefix, **options) as server:
+            if wait:
+                server.wait_until_ready()
+            yield server
+
+    @contextlib.contextmanager
+    def serving_as_packed(self) -> Iterator[Server]:
+        """Start it as a server on the port that its settings prefer."""
+        with self._started() as server:
+            server.wait_until_ready()
+            yield server
+
+    @contextlib.contextmanager
+    def _started(self, *arguments: object, prefix: Sequence[object] = (), **options: Any) -> Iterator[Server]:
         environment = options.pop("env", self.environment())
         process = subprocess.Popen(
-            [str(part) for part in (*prefix, self.path, "--no-browser", "--port", free_port(), *arguments)],
+            [str(part) for part in (*prefix, self.path, "--no-browser", *arguments)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -116,9 +132,7 @@ class Launcher:
             **options,
         )
         try:
-            server = Server(process, *_read_address(process))
-            server.wait_until_ready()
-            yield server
+            yield Server(process, *_read_address(process))
         finally:
             if process.poll() is None:
                 process.kill()
