@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 import traceback
-from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,10 +18,15 @@ from packer.commands.run import run
 from packer.commands.runtimes import runtimes
 from packer.errors import EXIT_INTERRUPTED, PackerError
 
+if TYPE_CHECKING:
+    from types import FrameType
+
 EXIT_TERMINATED = 143
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example:\n\n  packer build model.gguf -o chat")
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example:\n\n  packer build model.gguf -o chat"
+)
 @click.version_option(__version__, prog_name="packer")
 @click.option("--verbose", is_flag=True, help="Log every command and show tracebacks.")
 def cli(verbose: bool) -> None:

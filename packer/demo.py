@@ -26,12 +26,13 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' "
     "+ '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-WORDS = (
-    "the of and to in is it you that for on are with as this be at have from or one had by but not what all were we "
-    "when your can said there use an each which she do how their if will up other about out many then them these so "
-    "some her would make like him into time has look two more write go see number no way could people my than first "
-    "water been call who oil its now find long down day did get come made may part hello thank good morning model file"
-).split()
+WORDS = """
+    the of and to in is it you that for on are with as this be at have from or one had by but not what all were we
+    when your can said there use an each which she do how their if will up other about out many then them these so
+    some her would make like him into time has look two more write go see number no way could people my than first
+    water been call who oil its now find long down day did get come made may part hello thank good morning model
+    file
+""".split()
 
 UNKNOWN, NORMAL, CONTROL, BYTE = 2, 1, 3, 6
 BOS_ID, EOS_ID = 1, 260
@@ -106,12 +107,17 @@ def _tensors(
     import numpy as np
 
     def matrix(rows: int, columns: int, scale: float = 1.0) -> npt.NDArray[np.float32]:
-        return (random.standard_normal((rows, columns)) * scale / np.sqrt(columns)).astype(np.float32)
+        values = random.standard_normal((rows, columns)) * scale / np.sqrt(columns)
+        return np.asarray(values, dtype=np.float32)
 
     ones = np.ones(WIDTH, dtype=np.float32)
     output = matrix(num_tokens, WIDTH, 6.0)
     output[[index for index, kind in enumerate(types) if kind != NORMAL]] = 0.0
-    found = [("token_embd.weight", matrix(num_tokens, WIDTH, 8.0)), ("output.weight", output), ("output_norm.weight", ones)]
+    found = [
+        ("token_embd.weight", matrix(num_tokens, WIDTH, 8.0)),
+        ("output.weight", output),
+        ("output_norm.weight", ones),
+    ]
     kv_width = WIDTH * KV_HEADS // HEADS
     for layer in range(layers):
         shapes = {

@@ -69,10 +69,10 @@ def serve(
     stop.install()
     listener = bind(settings.port, explicit=settings.port_is_explicit)
     session = open_session(library, settings, source, version=version, on_quit=stop.set)
-    session.engine.start()
     session.service.facts.address = listener.address
-    _announce_machine(session)
     try:
+        session.engine.start()
+        _announce_machine(session)
         server = _start_server(session, listener)
         context = choose_context(settings.context_size, source.context_length)
         say_fact("Context", f"{context.size_tokens:,} tokens", context.why)

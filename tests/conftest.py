@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from packer.runtimes.recipe import RuntimeParts, build_parts
 from packer.toolchain.build_cache import default_build_cache
 from tests.support import models, program
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")

@@ -36,9 +36,7 @@ Example:
 @click.option("--browser/--no-browser", default=None, help="Open the browser when ready.")
 @click.option("--target", default="linux-x86_64", show_default=True, help="System that the file runs on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def build(
-    model: Path, output: Path | None, config_path: Path | None, target: str, as_json: bool, **flags: Any
-) -> None:
+def build(model: Path, output: Path | None, config_path: Path | None, target: str, as_json: bool, **flags: Any) -> None:
     """Pack MODEL (a GGUF file, or one shard of several) into one executable file.
 
     MODEL may be the word "demo": the small model that comes with packer.

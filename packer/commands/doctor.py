@@ -6,12 +6,15 @@ import importlib.util
 import shutil
 import sys
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from packer.commands.console import echo_json, size_in_words
 from packer.errors import BuildError, MachineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NEEDED_DISK_BYTES = 4_000_000_000
 
@@ -49,7 +52,9 @@ def _python() -> Finding:
 def _venv() -> Finding:
     there = importlib.util.find_spec("venv") is not None and importlib.util.find_spec("ensurepip") is not None
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
-    return Finding(name="venv and pip", ok=there, found="present" if there else "absent", cure=f"sudo apt install {package}")
+    return Finding(
+        name="venv and pip", ok=there, found="present" if there else "absent", cure=f"sudo apt install {package}"
+    )
 
 
 def _machine() -> Finding:
@@ -57,7 +62,10 @@ def _machine() -> Finding:
 
     found = f"{platform.system()} {platform.machine()}"
     return Finding(
-        name="build machine", ok=found == "Linux x86_64", found=found, cure="runtimes are built on x86-64 Linux; add one built there"
+        name="build machine",
+        ok=found == "Linux x86_64",
+        found=found,
+        cure="runtimes are built on x86-64 Linux; add one built there",
     )
 
 

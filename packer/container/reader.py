@@ -212,9 +212,11 @@ def _find_directory(path: Path, stream: BinaryIO) -> tuple[int, bytes]:
     except struct.error as error:
         raise DamagedError(f"{path}: its end record can't be read ({error})") from error
     num_entries, directory_bytes, directory_offset = zip64_end[7:10]
-    expected = layout.pack_trailer(
-        num_entries=num_entries, directory_offset=directory_offset, directory_bytes=directory_bytes
-    ) if directory_offset + directory_bytes < 1 << 63 else b""
+    expected = (
+        layout.pack_trailer(num_entries=num_entries, directory_offset=directory_offset, directory_bytes=directory_bytes)
+        if directory_offset + directory_bytes < 1 << 63
+        else b""
+    )
     if trailer != expected or directory_offset + directory_bytes != trailer_offset:
         raise DamagedError(f"{path}: its end record is damaged; copy or download the file again")
     if directory_bytes > layout.MAX_DIRECTORY_BYTES:

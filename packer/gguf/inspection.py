@@ -85,13 +85,13 @@ def _check_kind(header: GgufHeader, num_tensors: int) -> str:
 
 
 def check_tensors(header: GgufHeader) -> None:
-    """Check that the tensors lie one after the other inside the file. Raises InputError with expected and found sizes."""
+    """Check that the tensors lie one after the other inside the file, as ggml wants them. Raises InputError."""
     offset, end = 0, header.data_offset_bytes
     for tensor in header.tensors:
         if tensor.offset_bytes != offset:
             raise InputError(
-                f"{header.path}: tensor {tensor.name} starts at byte {tensor.offset_bytes} of the data, expected {offset}; "
-                "convert the model again"
+                f"{header.path}: tensor {tensor.name} starts at byte {tensor.offset_bytes} of the data, "
+                f"expected {offset}; convert the model again"
             )
         size_bytes = tensor_bytes(header, tensor)
         end = header.data_offset_bytes + offset + size_bytes

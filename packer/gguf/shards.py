@@ -77,7 +77,7 @@ def _merge(headers: list[GgufHeader]) -> ModelSource:
     infos: list[bytes] = []
     segments: list[Segment] = []
     offset = 0
-    for header, tensor in ((header, tensor) for header in headers for tensor in header.tensors):
+    for header, tensor in [(part, tensor) for part in headers for tensor in part.tensors]:
         size_bytes = tensor_bytes(header, tensor)
         padding = -size_bytes % alignment
         infos.append(_pack_info(tensor, offset))
@@ -117,7 +117,7 @@ def _check_number(header: GgufHeader, index: int, expected: int) -> None:
     if expected == 1 and count in (0, 1):
         return
     if type(count) is not int or type(number) is not int:
-        raise InputError(f"{header.path}: is named as a part of a split model and is none; give it another name")
+        raise InputError(f"{header.path}: does not say which part of a split model it is (split.no and split.count)")
     if expected == 1:
         raise InputError(
             f"{header.path}: is part {number + 1} of {count} and its name does not say so; "

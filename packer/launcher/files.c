@@ -114,6 +114,12 @@ int files_remove_tree(int parent, const char *name)
     return remove_tree(parent, name, 0);
 }
 
+int files_sync(int descriptor)
+{
+    bool lost = fsync(descriptor) != 0 && (errno == EIO || errno == ENOSPC || errno == EDQUOT);
+    return lost ? errno : 0;
+}
+
 static int sync_directories(int parent, const char *name, int depth)
 {
     DIR *listing = depth > MAX_DEPTH ? NULL : open_listing(parent, name);
@@ -129,8 +135,8 @@ static int sync_directories(int parent, const char *name, int depth)
             error = sync_directories(dirfd(listing), child->d_name, depth + 1);
         }
     }
-    if (error == 0 && fsync(dirfd(listing)) != 0 && errno != EINVAL && errno != EROFS) {
-        error = errno; /* EINVAL: this file system can't flush directories */
+    if (error == 0) {
+        error = files_sync(dirfd(listing));
     }
     closedir(listing);
     return error;

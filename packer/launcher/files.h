@@ -18,6 +18,9 @@ int files_remove_tree(int parent, const char *name);
 /* Flush the directory `name` in `parent` and every directory below it to the disk. Returns 0 or an errno value. */
 int files_sync_directories(int parent, const char *name);
 
+/* fsync(). Returns 0 or an errno value; file systems that can't flush such a thing count as done. */
+int files_sync(int descriptor);
+
 /* Write all of `data`. Returns 0 or an errno value. */
 int files_write(int descriptor, const uint8_t *data, size_t data_bytes);
 

@@ -133,9 +133,16 @@ static bool check_owner(struct place *place, const struct stat *found)
     return true;
 }
 
+/* LD_LIBRARY_PATH, through which the runtime finds its libraries, has no way to quote its separators. */
+static bool check_path(struct place *place)
+{
+    return strpbrk(place->path, ":;") == NULL ||
+           place_reject(place, "programs can't load libraries from a path with ':' or ';' in it");
+}
+
 int place_open(struct place *place, bool create)
 {
-    if (place->reason != NULL || (create && !create_directory(place))) {
+    if (place->reason != NULL || !check_path(place) || (create && !create_directory(place))) {
         return -1;
     }
     int follow = place->shared ? O_NOFOLLOW : 0;

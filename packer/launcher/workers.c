@@ -127,7 +127,7 @@ static bool sync_files(const struct archive *archive, int root, struct failure *
             return fail(failure, FAILURE_INTERRUPTED, "interrupted while unpacking");
         }
         int descriptor = openat(root, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        int error = descriptor < 0 || fsync(descriptor) != 0 ? errno : 0;
+        int error = descriptor < 0 ? errno : files_sync(descriptor);
         if (descriptor >= 0) {
             close(descriptor);
         }

@@ -76,7 +76,10 @@ def _cpython() -> Component:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     places = [
         Path(sys.base_prefix) / "lib" / version / "LICENSE.txt",
-        *(Path(f"/usr/share/doc/{name}/copyright") for name in (f"lib{version}-minimal", f"{version}-minimal", version)),
+        *(
+            Path(f"/usr/share/doc/{name}/copyright")
+            for name in (f"lib{version}-minimal", f"{version}-minimal", version)
+        ),
     ]
     return Component(name="CPython", version=python_version(), licence="PSF-2.0", text=_first_text("CPython", places))
 
@@ -95,7 +98,9 @@ def _native(tools: BuildTools) -> list[Component]:
             licence="MIT",
             text=_first_text("llama-cpp-python", [binding / "LICENSE.md"]),
         ),
-        Component(name="zstd", version="1.5", licence="BSD-3-Clause", text=_first_text("zstd", [sources.zstd / "LICENSE"])),
+        Component(
+            name="zstd", version="1.5", licence="BSD-3-Clause", text=_first_text("zstd", [sources.zstd / "LICENSE"])
+        ),
         Component(
             name="musl",
             version="1.2",
@@ -120,7 +125,11 @@ def _python_packages(tools: BuildTools) -> list[Component]:
         metadata = next(iter(sorted(tools.environment.site_packages.glob(f"{name}-*.dist-info"))), None)
         if metadata is None:
             raise BuildError(f"{name}: not in the build environment; the lock file and the licence list differ")
-        texts = sorted(path for path in metadata.rglob("*") if path.is_file() and path.name.upper().startswith(("LICEN", "COPYING")))
+        texts = sorted(
+            path
+            for path in metadata.rglob("*")
+            if path.is_file() and path.name.upper().startswith(("LICEN", "COPYING"))
+        )
         text = "\n\n".join(path.read_text(encoding="utf-8", errors="replace") for path in texts)
         if not text:
             raise BuildError(f"{name}: its package carries no licence text")

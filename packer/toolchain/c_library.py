@@ -65,7 +65,7 @@ def _copy(source: Path, destination: Path) -> None:
 
 def newest_glibc(paths: Iterator[Path]) -> str:
     """Return the newest ``GLIBC_x.y`` that any of the ELF files among ``paths`` asks for."""
-    newest = (2, 17)
+    newest: tuple[int, ...] = (2, 17)
     for path in paths:
         for version in needed_glibc_versions(path):
             newest = max(newest, tuple(int(part) for part in version.split(".")))
@@ -75,12 +75,13 @@ def newest_glibc(paths: Iterator[Path]) -> str:
 def needed_glibc_versions(path: Path) -> set[str]:
     """Versions of glibc that one ELF file asks for; empty for any other file."""
     from elftools.elf.elffile import ELFFile
+    from elftools.elf.gnuversions import GNUVerNeedSection
 
     with path.open("rb") as stream:
         if stream.read(4) != b"\x7fELF":
             return set()
         section = ELFFile(stream).get_section_by_name(".gnu.version_r")
-        if section is None:
+        if not isinstance(section, GNUVerNeedSection):
             return set()
         names = [auxiliary.name for _, needs in section.iter_versions() for auxiliary in needs]
     return {match[1] for name in names if (match := VERSION_SYMBOL.match(name))}

@@ -75,9 +75,18 @@ def build_environment(cache: BuildCache, note: Callable[[str], None]) -> BuildEn
         base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
         interpreter = base if base.exists() else Path(sys.executable)
         process.run([interpreter, "-m", "venv", work], env=process.clean_environment())
-        pip = [work / "bin" / "python", "-m", "pip", "--disable-pip-version-check"]
+        pip = ["-m", "pip", "--disable-pip-version-check"]
         process.run(
-            [*pip, "install", "--no-deps", "--only-binary=:all:", "--require-hashes", "-r", ENVIRONMENT_LOCK],
+            [
+                work / "bin" / "python",
+                *pip,
+                "install",
+                "--no-deps",
+                "--only-binary=:all:",
+                "--require-hashes",
+                "-r",
+                ENVIRONMENT_LOCK,
+            ],
             env=process.clean_environment(),
         )
 
@@ -109,9 +118,12 @@ def fetch_sources(cache: BuildCache, environment: BuildEnvironment, note: Callab
 
     def build(work: Path) -> None:
         note("downloading the pinned sources (llama-cpp-python, zstandard)")
-        pip = [environment.python, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
+        pip = ["-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
         choices = ["--no-deps", "--no-binary=:all:", "--no-build-isolation", "--require-hashes"]
-        process.run([*pip, *choices, "-r", SOURCES_LOCK, "-d", work / "archives"], env=_with_tools(environment))
+        process.run(
+            [environment.python, *pip, *choices, "-r", SOURCES_LOCK, "-d", work / "archives"],
+            env=_with_tools(environment),
+        )
         for archive in sorted((work / "archives").iterdir()):
             unpack_archive(archive, work)
 

@@ -24,7 +24,15 @@ def launcher(tools: BuildTools, note: Callable[[str], None]) -> Path:
     """Return the compiled launcher, building it when missing (seconds)."""
     files = [path for path in SOURCE.iterdir() if path.suffix in {".c", ".h"}]
     digest = digest_of(
-        [TARGET, COMMON_FLAGS, LAUNCHER_FLAGS, ZSTD_DEFINITIONS, digest_of_files(SOURCE, files), tools.sources.digests, zig_version(tools.environment)]
+        [
+            TARGET,
+            COMMON_FLAGS,
+            LAUNCHER_FLAGS,
+            ZSTD_DEFINITIONS,
+            digest_of_files(SOURCE, files),
+            tools.sources.digests,
+            zig_version(tools.environment),
+        ]
     )
 
     def build(work: Path) -> None:
@@ -42,8 +50,10 @@ def compile_launcher(zig: Path, zstd: Path, output: Path) -> None:
     scratch = output.with_name("objects")
     shutil.copytree(SOURCE, scratch / "launcher")
     shutil.copytree(zstd, scratch / "zstd")
-    compiler = [zig, "cc", "-target", TARGET, *COMMON_FLAGS]
-    process.run([*compiler, "-w", *ZSTD_DEFINITIONS, "-c", "zstd/zstd.c", "-o", "zstd.o"], cwd=scratch)
+    compiler = ["cc", "-target", TARGET, *COMMON_FLAGS]
+    process.run([zig, *compiler, "-w", *ZSTD_DEFINITIONS, "-c", "zstd/zstd.c", "-o", "zstd.o"], cwd=scratch)
     files = sorted(f"launcher/{path.name}" for path in SOURCE.glob("*.c"))
-    process.run([*compiler, *LAUNCHER_FLAGS, "-isystem", "zstd", *files, "zstd.o", "-o", output.absolute()], cwd=scratch)
+    process.run(
+        [zig, *compiler, *LAUNCHER_FLAGS, "-isystem", "zstd", *files, "zstd.o", "-o", output.absolute()], cwd=scratch
+    )
     shutil.rmtree(scratch)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packer.errors import BuildError
@@ -18,6 +17,7 @@ from packer.toolchain.build_cache import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from packer.toolchain.build_cache import BuildCache
     from packer.toolchain.environment import BuildEnvironment, Sources
@@ -76,13 +76,14 @@ def _build(tools: BuildTools, work: Path, note: Callable[[str], None]) -> None:
     definitions = OPTIONS | wrappers | {"CMAKE_MAKE_PROGRAM": str(tools.environment.ninja)}
     environment = process.clean_environment()
     process.run(
-        [tools.environment.cmake, "-G", "Ninja", "-S", tools.sources.llama_cpp, "-B", build]
-        + [f"-D{name}={value}" for name, value in definitions.items()],
+        [
+            tools.environment.cmake,
+            *("-G", "Ninja", "-S", tools.sources.llama_cpp, "-B", build),
+            *(f"-D{name}={value}" for name, value in definitions.items()),
+        ],
         env=environment,
     )
-    process.run(
-        [tools.environment.ninja, "-C", build], env=environment, on_line=lambda line: _note_step(line, note)
-    )
+    process.run([tools.environment.ninja, "-C", build], env=environment, on_line=lambda line: _note_step(line, note))
     _collect(build / "bin", work)
     for scratch in (build, work / "zig"):
         shutil.rmtree(scratch)

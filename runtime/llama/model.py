@@ -50,6 +50,7 @@ class Model:
     def close(self) -> None:
         """Unmap the weights and close the file."""
         if self.pointer:
+            self.vocab.close()
             self.library.api.llama_model_free(self.pointer)
             self.pointer = 0
         if self._stream:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from typing import Any
 
-from packer.errors import InputError
+from packer.errors import InputError, MachineError
 
 PIECE_BYTES = 128
 NULL_TOKEN = -1
@@ -18,14 +19,28 @@ class Vocab:
         """Wrap a ``const llama_vocab *``."""
         self._api = api
         self._pointer = pointer
+        self._lock = threading.Lock()
         self.num_tokens = int(api.llama_vocab_n_tokens(pointer))
         self.bos = int(api.llama_vocab_bos(pointer))
         self.eos = int(api.llama_vocab_eos(pointer))
         self.adds_bos = bool(api.llama_vocab_get_add_bos(pointer)) and self.bos != NULL_TOKEN
 
     def tokenize(self, text: str, *, add_special: bool = False, parse_special: bool = True) -> list[int]:
-        """Return the token ids of ``text``; ``parse_special`` reads ``<|im_start|>`` and the like as one token."""
-        encoded = text.encode("utf-8", "replace")
+        """Return the token ids of ``text``; ``parse_special`` reads ``<|im_start|>`` and the like as one token.
+
+        Raises InputError for a text that is too long for the tokenizer, MachineError after :meth:`close`.
+        """
+        with self._lock:
+            if not self._pointer:
+                raise MachineError("the program is shutting down")
+            return self._tokenize(text.encode("utf-8", "replace"), add_special, parse_special)
+
+    def close(self) -> None:
+        """Refuse further texts; waits for one that is being tokenized, so that the model can be freed safely."""
+        with self._lock:
+            self._pointer = 0
+
+    def _tokenize(self, encoded: bytes, add_special: bool, parse_special: bool) -> list[int]:
         capacity = len(encoded) + 8
         for _attempt in range(2):
             buffer = (ctypes.c_int32 * capacity)()

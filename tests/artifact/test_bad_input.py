@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from packer.runtimes.recipe import RuntimeParts
 from tests.support import program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from packer.runtimes.recipe import RuntimeParts
 
 
 def cut(path: Path, tiny: Path, keep: float) -> Path:

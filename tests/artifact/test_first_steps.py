@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.support import program
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_it_answers_a_prompt_once_on_stdout(launch: program.Launcher, tmp_path: Path) -> None:

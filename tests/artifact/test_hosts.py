@@ -6,13 +6,16 @@ import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from packer.toolchain.build_cache import default_build_cache
 from tests.support import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CHROOT = "/usr/sbin/chroot"
 ASK = ("-p", "Hello", "--max-tokens", "4", "--temperature", "0")
@@ -64,7 +67,7 @@ def test_it_serves_without_any_network_but_loopback(packed: Path, runtime_cache:
     script = (
         "ip link set lo up 2>/dev/null || true; "
         f"{packed} --no-browser --port 8123 & pid=$!; "
-        "for i in $(seq 300); do python3 -c \"import urllib.request as r; "
+        'for i in $(seq 300); do python3 -c "import urllib.request as r; '
         "print(r.urlopen('http://127.0.0.1:8123/health').status)\" 2>/dev/null && break; sleep 0.1; done; "
         "kill $pid; wait $pid"
     )
@@ -80,7 +83,9 @@ def test_it_serves_without_any_network_but_loopback(packed: Path, runtime_cache:
     assert done.returncode == 0
 
 
-def test_by_a_path_with_spaces_and_letters_of_other_scripts(packed: Path, answer: str, runtime_cache: Path, tmp_path: Path) -> None:
+def test_by_a_path_with_spaces_and_letters_of_other_scripts(
+    packed: Path, answer: str, runtime_cache: Path, tmp_path: Path
+) -> None:
     place = tmp_path / "mein Chät 聊天"
     place.mkdir()
     copy = shutil.copy(packed, place / "öffne mich")
@@ -93,7 +98,9 @@ def test_by_a_path_with_spaces_and_letters_of_other_scripts(packed: Path, answer
     assert done.stdout == answer, done.stderr
 
 
-def test_through_a_symbolic_link_and_from_the_path(packed: Path, answer: str, runtime_cache: Path, tmp_path: Path) -> None:
+def test_through_a_symbolic_link_and_from_the_path(
+    packed: Path, answer: str, runtime_cache: Path, tmp_path: Path
+) -> None:
     (tmp_path / "linked").symlink_to(packed)
     assert program.Launcher(tmp_path / "linked", runtime_cache).run(*ASK).stdout == answer
     environment = {"PACKER_CACHE_DIR": str(runtime_cache), "PATH": f"{tmp_path}:/usr/bin:/bin"}

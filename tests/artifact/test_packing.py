@@ -8,12 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from packer.runtimes.recipe import RuntimeParts
 from tests.support import models, program
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from packer.runtimes.recipe import RuntimeParts
 
 MEMORY_LIMIT_BYTES = 100_000_000
 
@@ -96,7 +100,10 @@ def test_packing_holds_less_than_100_mb(runtime_parts: RuntimeParts, tmp_path: P
 
 def test_doctor_and_runtimes_list_have_json(packed: Path) -> None:
     assert packed.exists()
-    assert {finding["name"] for finding in json.loads(program.packer("doctor", "--json").stdout)} >= {"Python", "runtime"}
+    assert {finding["name"] for finding in json.loads(program.packer("doctor", "--json").stdout)} >= {
+        "Python",
+        "runtime",
+    }
     listed = json.loads(program.packer("runtimes", "list", "--json").stdout)
     assert listed[0]["target"] == "linux-x86_64"
 

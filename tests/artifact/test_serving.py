@@ -6,12 +6,15 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import openai
 import pytest
 
 from tests.support import program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +94,7 @@ def test_bodies_that_are_no_json_and_unknown_paths(server: program.Server) -> No
     assert json.loads(content)["error"]["message"]
 
 
-@pytest.mark.parametrize(
-    "headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}]
-)
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}])
 def test_other_hosts_and_origins_are_refused(server: program.Server, headers: dict[str, str]) -> None:
     status, _ = server.request("/v1/models", headers=headers)
     assert status == 403

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from packer.runtimes.recipe import RuntimeParts
 from tests.support import models, program, reference
+
+if TYPE_CHECKING:
+    from packer.runtimes.recipe import RuntimeParts
 
 PROMPTS = ("Hello", "Once upon a time there was a", "1 2 3 4")
 CHAT = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"

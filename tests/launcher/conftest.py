@@ -54,7 +54,8 @@ class Builder:
     def build(self, name: str, command: list[str], sources: list[Path], libraries: list[Path]) -> Path:
         """Run ``command`` on ``sources`` and ``libraries`` (large: known by name and size) unless that was done."""
         digest = hashlib.sha256("\0".join(command).encode())
-        for source in sorted([*sources, *LAUNCHER_SOURCES.glob("*.h")]):
+        headers = LAUNCHER_SOURCES.glob("*.h") if sources else []
+        for source in sorted([*sources, *headers]):
             digest.update(source.read_bytes())
         for library in libraries:
             digest.update(f"{library.name} {library.stat().st_size}".encode())

@@ -39,6 +39,7 @@ class Item:
     local_name: str | None = None
     stored: bytes | None = None
     gap_bytes: int = 0
+    zip64_sizes: bool = False
 
 
 @dataclass(kw_only=True)
@@ -159,6 +160,7 @@ def _size(item: Item) -> int:
 
 def _local_header(item: Item, stored: bytes) -> bytes:
     name = (item.local_name or item.name).encode()
+    extra = struct.pack("<HHQQ", 1, 16, _size(item), len(stored)) if item.zip64_sizes else b""
     fixed = struct.pack(
         "<IHHHHHIIIHH",
         0x04034B50,
@@ -168,17 +170,19 @@ def _local_header(item: Item, stored: bytes) -> bytes:
         0,
         0x21,
         _crc32(item),
-        len(stored),
-        _size(item),
+        UINT32_MAX if item.zip64_sizes else len(stored),
+        UINT32_MAX if item.zip64_sizes else _size(item),
         len(name),
-        0,
+        len(extra),
     )
-    return fixed + name
+    return fixed + name + extra
 
 
 def _central_record(item: Item, stored: bytes, offset: int) -> bytes:
     name = item.name.encode()
-    extra = struct.pack("<HHQ", 1, 8, offset) if offset >= UINT32_MAX else b""
+    moved = struct.pack("<QQ", _size(item), len(stored)) if item.zip64_sizes else b""
+    moved += struct.pack("<Q", offset) if offset >= UINT32_MAX else b""
+    extra = struct.pack("<HH", 1, len(moved)) + moved if moved else b""
     fixed = struct.pack(
         "<IHHHHHHIIIHHHHHII",
         0x02014B50,
@@ -189,8 +193,8 @@ def _central_record(item: Item, stored: bytes, offset: int) -> bytes:
         0,
         0x21,
         _crc32(item),
-        len(stored),
-        _size(item),
+        UINT32_MAX if item.zip64_sizes else len(stored),
+        UINT32_MAX if item.zip64_sizes else _size(item),
         len(name),
         len(extra),
         0,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +17,7 @@ from tests.launcher import packed_file
 from tests.launcher.packed_file import PREFIX, Item, runtime_item
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from tests.launcher.conftest import Pack, Packed, Report
 
@@ -60,8 +63,12 @@ class Driver:
 
 
 @pytest.fixture(scope="module")
-def driver(sanitized: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Driver:
-    return Driver(sanitized["archive_driver"], tmp_path_factory.mktemp("driver"))
+def driver(sanitized: dict[str, Path]) -> Iterator[Driver]:
+    """In memory where possible: thousands of unpacked files would wait for the disk."""
+    memory = Path("/dev/shm")
+    directory = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=directory, prefix="packer-launcher-") as scratch:
+        yield Driver(sanitized["archive_driver"], Path(scratch))
 
 
 def test_whole_file_is_accepted(driver: Driver) -> None:
@@ -133,7 +140,7 @@ EDGES = [0, 1, 2, 45, 46, 98, 2**16 - 1, 2**31, 2**32 - 1, 2**32, 2**63 - 1, 2**
 NUMBERS = st.sampled_from(EDGES) | st.integers(min_value=0, max_value=2**64 - 1)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, database=None)
 @given(num_entries=NUMBERS, directory_offset=NUMBERS, directory_bytes=NUMBERS, keep_locator=st.booleans())
 def test_end_records_with_arbitrary_values_are_refused(
     driver: Driver, num_entries: int, directory_offset: int, directory_bytes: int, keep_locator: bool
@@ -148,7 +155,7 @@ def test_end_records_with_arbitrary_values_are_refused(
     assert line[0] in DAMAGED + MACHINE
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, database=None)
 @given(data=st.data())
 def test_directory_of_any_length_is_refused(driver: Driver, data: st.DataObject) -> None:
     """A directory that starts late or early, or counts too few or too many records, is never read past its end."""
@@ -303,6 +310,12 @@ def test_runtime_behind_a_large_model_is_found(pack: Pack, chat: bytes, gap_byte
     """The gap is a hole in the file: it takes no disk space."""
     report = run_past(pack, chat, gap_bytes)
     assert report.exit_code == 3, report.stderr
+
+
+def test_sizes_may_stand_in_zip64_fields(pack: Pack) -> None:
+    packed = pack(Item(name=f"{PREFIX}a", content=b"x" * 5000, zip64_sizes=True))
+    assert packed.run("exit=3").exit_code == 3
+    assert (packed.entry / "a").read_bytes() == b"x" * 5000
 
 
 def test_sanitized_launcher_runs_and_cleans_up(pack: Pack, sanitized: dict[str, Path]) -> None:

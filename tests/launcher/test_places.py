@@ -44,6 +44,7 @@ def test_chosen_directory_is_used_as_it_is(packed: Packed, tmp_path: Path) -> No
     ("value", "reason"),
     [
         ("relative", "PACKER_CACHE_DIR must be an absolute path"),
+        ("/tmp/a:b", "programs can't load libraries from a path with ':' or ';' in it"),
         ("/proc/packer", "can't be created: No such file or directory"),
         ("/etc/passwd", "can't be opened: Not a directory"),
         ("/etc/passwd/x", "can't be opened: Not a directory"),

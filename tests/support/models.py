@@ -61,7 +61,9 @@ def write_benchmark_model(path: Path, vocabulary: Path, *, seed: int = 11) -> No
     for name, shape in tensors:
         kind, item_bytes = (F32_TYPE, 4) if len(shape) == 1 else (F16_TYPE, 2)
         infos.append(
-            struct.pack("<Q", len(name)) + name.encode() + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
+            struct.pack("<Q", len(name))
+            + name.encode()
+            + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
         )
         offset += -(-item_bytes * int(np.prod(shape)) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
     random = np.random.default_rng(seed)

@@ -90,7 +90,9 @@ class Launcher:
         """As bare as ``env -i``, but for the place of the cache."""
         return {"PACKER_CACHE_DIR": str(self.cache), **env}
 
-    def run(self, *arguments: object, prefix: Sequence[object] = (), **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: object, prefix: Sequence[object] = (), **options: Any
+    ) -> subprocess.CompletedProcess[str]:
         """Run it to its end."""
         environment = options.pop("env", self.environment())
         return subprocess.run(

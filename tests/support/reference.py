@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packer.toolchain.frozen import BINDING_MODULES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from packer.runtimes.recipe import RuntimeParts
 
 LOAD = """

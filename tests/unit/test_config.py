@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -19,6 +19,9 @@ from packer.container.config import (
     with_overrides,
 )
 from packer.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_an_empty_file_gives_the_defaults() -> None:

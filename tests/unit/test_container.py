@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +17,9 @@ from packer.container.manifest import Manifest
 from packer.container.reader import open_bundle
 from packer.container.writer import ContainerWriter, Segment, complete_or_nothing
 from packer.errors import DamagedError, InputError, OutputError, PackerError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LAUNCHER = b"\x7fELF" + bytes(range(256)) * 20
 
@@ -125,9 +128,7 @@ def test_sizes_and_offsets_beyond_4_gib(tmp_path: Path) -> None:
     ]
     end = entries[0].data_offset_bytes + entries[0].stored_bytes
     entries.append(
-        layout.Entry(
-            name="after", method=0, crc32=0, stored_bytes=0, size_bytes=0, mode=0o644, header_offset_bytes=end
-        )
+        layout.Entry(name="after", method=0, crc32=0, stored_bytes=0, size_bytes=0, mode=0o644, header_offset_bytes=end)
     )
     with path.open("wb") as stream:
         for entry in entries:
