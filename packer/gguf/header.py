@@ -28,6 +28,7 @@ MAX_PAIRS = 65536
 MAX_TENSORS = 131072
 MAX_DIMENSIONS = 4
 MAX_DIMENSION = 2**63 - 1
+MAX_SHOWN = 80
 WINDOW_BYTES = 256 * 1024
 
 LENGTH = struct.Struct("<Q")
@@ -140,9 +141,9 @@ class _Cursor:
         try:
             name = content.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise self.broken(f"{what} is not UTF-8: {content[:80]!r}") from error
+            raise self.broken(f"{what} is not UTF-8: {content[:MAX_SHOWN]!r}") from error
         if not name or not name.isprintable():
-            raise self.broken(f"{what} is {name[:80]!r}")
+            raise self.broken(f"{what} is {name[:MAX_SHOWN]!r}")
         return name
 
     def broken(self, problem: str) -> InputError:
@@ -249,8 +250,9 @@ def _check_magic(path: Path, size_bytes: int, cursor: _Cursor) -> None:
 def _read_pair(cursor: _Cursor) -> MetadataPair:
     start = cursor.position
     key = cursor.name("a metadata key", MAX_KEY_BYTES)
-    kind = cursor.scalar("I", f"the type of {key}")
-    value = _read_array(cursor, key) if kind == ARRAY else _read_value(cursor, kind, key)
+    what = key[:MAX_SHOWN]
+    kind = cursor.scalar("I", f"the type of {what}")
+    value = _read_array(cursor, what) if kind == ARRAY else _read_value(cursor, kind, what)
     return MetadataPair(key=key, value=value, raw=cursor.since(start))
 
 
@@ -288,5 +290,5 @@ def _check_unique(cursor: _Cursor, names: list[str], what: str) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise cursor.broken(f"the {what} {name} stands in it twice")
+            raise cursor.broken(f"the {what} {name[:MAX_SHOWN]} stands in it twice")
         seen.add(name)

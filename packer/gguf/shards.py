@@ -65,7 +65,7 @@ def model_source(path: Path) -> ModelSource:
     """Plan the bytes of the model at ``path``, merging its shards. Raises InputError."""
     paths = find_shards(path)
     if len(paths) == 1:
-        size_bytes = paths[0].stat().st_size
+        size_bytes = read_header(path).size_bytes
         return ModelSource(header=b"", segments=(Segment(path=path, offset_bytes=0, size_bytes=size_bytes),))
     return _merge([read_header(shard) for shard in paths])
 

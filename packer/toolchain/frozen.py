@@ -109,12 +109,27 @@ def _run_pyinstaller(inputs: FrozenInputs, stage: Path, scratch: Path, work: Pat
     if shutil.which("strip"):
         options.append("--strip")
     environment = process.clean_environment(PYTHONPATH=str(stage), PYINSTALLER_CONFIG_DIR=str(scratch / "config"))
+    environment["PATH"] = f"{_write_binutils(scratch / 'binutils')}:{environment.get('PATH', '')}"
     library = python_library.find_or_fetch(work / "libpython")
     if library is not None:
         environment["LD_LIBRARY_PATH"] = str(library.parent)
     # The staged binding has no libraries beside it while PyInstaller looks at imports; it never executes them.
     process.run([inputs.tools.environment.python, "-m", "PyInstaller", *options, stage / "chat.py"], env=environment)
     shutil.rmtree(work / "libpython", ignore_errors=True)
+
+
+def _write_binutils(directory: Path) -> Path:
+    """Stand in for the two binutils programs that PyInstaller calls, so that a system without them can freeze.
+
+    It asks ``objdump`` whether a file with an ELF signature is sound (they all are, they come from packages), and has
+    ``objcopy`` put its archive into the bootloader; the bootloader searches its file from the end, so appending does.
+    """
+    directory.mkdir(parents=True)
+    scripts = {"objdump": "exit 0", "objcopy": '[ "$1" = --add-section ] && cat "${2#*=}" >>"$3"'}
+    for name, body in scripts.items():
+        (directory / name).write_text(f"#!/bin/sh\n{body}\n", encoding="ascii")
+        (directory / name).chmod(0o755)
+    return directory
 
 
 def python_version() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 from tests.launcher import packed_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parent
 LAUNCHER_SOURCES = HERE.parents[1] / "packer" / "launcher"
@@ -202,6 +203,19 @@ class Pack:
             items = packed_file.other_items() + packed_file.runtime_items(self._chat)
         layout = packed_file.write(path, launcher or self._launcher, [*items, *extra])
         return Packed(path=path, home=home, layout=layout)
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    """Fail when a start fell back to a directory outside the test's own; later starts would find it there."""
+    yield
+    user = os.geteuid()
+    places = [f"{pwd.getpwuid(user).pw_dir}/.cache/packer-runtimes"]
+    places += [f"{parent}/packer-runtimes-{user}" for parent in ("/var/tmp", "/tmp")]
+    leaked = [path for place in places for path in Path(place).glob(f"{packed_file.RUNTIME_ID}*")]
+    for path in leaked:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert leaked == []
 
 
 @pytest.fixture
