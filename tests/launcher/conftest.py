@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import pwd
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,30 +18,13 @@ from tests.launcher import packed_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from packer.runtimes.recipe import RuntimeParts
+
 HERE = Path(__file__).parent
 LAUNCHER_SOURCES = HERE.parents[1] / "packer" / "launcher"
 ZIG_FLAGS = ["-target", "x86_64-linux-musl", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-s"]
-SECTION_FLAGS = ["-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g", "-O1"]
 TIMEOUT_S = 60
-
-
-def zstd_source_dir() -> Path:
-    """Directory with zstd's single-file source, ``zstd.c`` and ``zstd.h``: named by ``PACKER_ZSTD_SOURCE``."""
-    named = os.environ.get("PACKER_ZSTD_SOURCE")
-    if not named or not (Path(named) / "zstd.c").is_file():
-        pytest.fail("set PACKER_ZSTD_SOURCE to a directory with zstd.c and zstd.h (zstd/ in zstandard's sdist)")
-    return Path(named)
-
-
-def zig_command() -> list[str]:
-    """How to call zig: ``PACKER_ZIG``, or the ``ziglang`` package of this Python."""
-    named = os.environ.get("PACKER_ZIG")
-    if named:
-        return [named]
-    if importlib.util.find_spec("ziglang") is None:
-        pytest.fail("zig is needed to build the launcher: pip install ziglang, or set PACKER_ZIG")
-    return [sys.executable, "-m", "ziglang"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,36 +52,34 @@ class Builder:
 
 
 @pytest.fixture(scope="session")
-def builder(pytestconfig: pytest.Config) -> Builder:
-    """The compiler of this session; results are kept in pytest's cache directory."""
-    cache = pytestconfig.cache
-    assert cache is not None
-    return Builder(directory=cache.mkdir("launcher"))
+def builder(runtime_parts: RuntimeParts) -> Builder:
+    """The compiler of this session; results are kept in the build cache."""
+    directory = runtime_parts.tools.cache.root / "launcher-tests"
+    directory.mkdir(exist_ok=True)
+    return Builder(directory=directory)
 
 
 @pytest.fixture(scope="session")
-def launcher(builder: Builder) -> bytes:
-    """The launcher as it ships: one zig command over all sources."""
-    zstd = zstd_source_dir()
-    command = [*zig_command(), "cc", *ZIG_FLAGS, *SECTION_FLAGS, f"-I{zstd}"]
-    return builder.build("launcher", command, sorted(LAUNCHER_SOURCES.glob("*.c")), [zstd / "zstd.c"]).read_bytes()
+def launcher(runtime_parts: RuntimeParts) -> bytes:
+    """The launcher as it ships."""
+    return runtime_parts.launcher.read_bytes()
 
 
 @pytest.fixture(scope="session")
-def chat(builder: Builder) -> bytes:
+def chat(builder: Builder, runtime_parts: RuntimeParts) -> bytes:
     """The program that stands in for the frozen runtime."""
-    return builder.build("fake_chat", [*zig_command(), "cc", *ZIG_FLAGS], [HERE / "fake_chat.c"], []).read_bytes()
+    compiler = [str(runtime_parts.tools.environment.zig), "cc", *ZIG_FLAGS]
+    return builder.build("fake_chat", compiler, [HERE / "fake_chat.c"], []).read_bytes()
 
 
 @pytest.fixture(scope="session")
-def sanitized(builder: Builder) -> dict[str, Path]:
+def sanitized(builder: Builder, runtime_parts: RuntimeParts) -> dict[str, Path]:
     """Programs built from the launcher's sources by gcc with AddressSanitizer and UBSan, by name.
 
     zstd itself is compiled without them: it is tested upstream, and compiling it so takes too long.
     """
-    if shutil.which("gcc") is None:
-        pytest.skip("gcc is needed for the sanitizer builds")
-    zstd = zstd_source_dir()
+    assert shutil.which("gcc"), "gcc is needed for the sanitizer builds; .ci/run installs it"
+    zstd = runtime_parts.tools.sources.zstd
     decoder = builder.build("zstd.o", ["gcc", "-c", "-O1", "-x", "c"], [], [zstd / "zstd.c"])
     command = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", *SANITIZERS, "-pthread", f"-I{zstd}"]
     command += [f"-I{LAUNCHER_SOURCES}"]

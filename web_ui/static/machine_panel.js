@@ -98,5 +98,5 @@ function shortNumber(value) {
  */
 function sizeText(size_bytes) {
   const mebibytes = size_bytes / 2 ** 20;
-  return mebibytes >= 1024 ? `${(mebibytes / 1024).toFixed(1)} GiB` : `${mebibytes.toFixed(0)} MiB`;
+  return mebibytes >= 1024 ? `${(mebibytes / 1024).toFixed(1)}\u00a0GiB` : `${mebibytes.toFixed(0)}\u00a0MiB`;
 }
