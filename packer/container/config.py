@@ -78,7 +78,7 @@ class SamplingConfig:
     top_k: int = _ruled(40, whole(0, 1_000_000, "a whole number"))
     top_p: float = _ruled(0.95, number(0, 1))
     min_p: float = _ruled(0.05, number(0, 1))
-    repeat_penalty: float = _ruled(1.0, number(0, 10))
+    repeat_penalty: float = _ruled(1.0, number(0.01, 10))
     seed: int | None = _ruled(None, whole(0, 2**32 - 1, "a whole number"))
     max_tokens: int | None = _ruled(None, whole(1, 2**31 - 1, "a whole number"))
 

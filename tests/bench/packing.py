@@ -1,0 +1,53 @@
+"""Writing speed of ``packer build`` against ``cp`` of the same model, in turn, in one run.
+
+.venv/bin/python -m tests.bench.packing
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from packer.runtimes.recipe import build_parts
+from packer.toolchain.build_cache import default_build_cache
+from tests.support import models, program
+
+ROUNDS = 5
+
+
+def seconds(command: list[str]) -> float:
+    """Wall-clock seconds of a command, its data flushed to the disk; its output removed again by the caller."""
+    started = time.perf_counter()
+    subprocess.run(
+        command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(program.CHECKOUT)}
+    )
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Measure in pairs and print medians and the ratio."""
+    model = models.benchmark_model(build_parts(default_build_cache(), lambda _text: None), "Q4_K_M")
+    packing, copying = [], []
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch:
+        output = Path(scratch) / "out"
+        for _ in range(ROUNDS + 1):
+            packing.append(seconds([sys.executable, "-m", "packer", "build", str(model), "-o", str(output)]))
+            output.unlink()
+            copying.append(seconds(["sh", "-c", f"cp '{model}' '{output}' && sync '{output}'"]))
+            output.unlink()
+    pairs = list(zip(packing[1:], copying[1:], strict=True))
+    ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+    sys.stdout.write(f"packer build {statistics.median(packing[1:]):.2f} s\n")
+    sys.stdout.write(f"cp + sync    {statistics.median(copying[1:]):.2f} s\n")
+    sys.stdout.write(
+        f"ratio        {ratio:.2f} (median of {ROUNDS} pairs, {model.stat().st_size / 1e6:.0f} MB model)\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
