@@ -95,7 +95,7 @@ class _Cursor:
         start = self.position
         self.skip(count, what)
         first = start - self._window_start
-        if first < 0 or first + count > len(self._window):
+        if first + count > len(self._window):
             self._window, self._window_start, first = self._load(start, max(count, WINDOW_BYTES)), start, 0
         content = self._window[first : first + count]
         if len(content) != count:

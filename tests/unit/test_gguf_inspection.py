@@ -123,8 +123,9 @@ class TestSoundModels:
         assert inspect_model(model).quantization == "Q4_K"
 
     def test_a_type_newer_than_the_gguf_package(self, model: Path) -> None:
-        model.write_bytes(model_bytes(BASICS, [Tensor(type_id=Q2_0, shape=(64, 3), data=bytes(54))]))
-        assert inspect_model(model).num_parameters == 192
+        tensors = [Tensor(type_id=Q2_0, shape=(64, 16), data=bytes(288)), Tensor(name="next")]
+        model.write_bytes(model_bytes(BASICS, tensors))
+        assert inspect_model(model).num_parameters == 64 * 16 + 128
 
     def test_a_name_is_shown_on_one_printable_line(self, model: Path) -> None:
         name = "Evil\x1b[2J\nname\u202e" + "x" * 1000
@@ -429,7 +430,8 @@ class TestLies:
     @pytest.mark.parametrize("what", ["num_pairs", "num_tensors"])
     def test_counts(self, model: Path, what: str, count: int) -> None:
         model.write_bytes(model_bytes([ARCHITECTURE], **{what: count}))
-        self.refused_cheaply(model)
+        message = self.refused_cheaply(model)
+        assert (f"it claims {count} " in message or f"and {count} tensors" in message) == (count > 2**16)
 
     @pytest.mark.parametrize("length", [10_000, 2**26, 2**26 + 1, 2**40, 2**64 - 1])
     def test_lengths_of_strings(self, model: Path, length: int) -> None:
@@ -453,6 +455,11 @@ class TestLies:
 
     def test_an_array_longer_than_any_header(self, model: Path) -> None:
         model.write_bytes(model_bytes([ARCHITECTURE, array("k", UINT8, [], count=MAX_HEADER_BYTES)]))
+        os.truncate(model, 2**40)
+        assert f"its header goes on after {MAX_HEADER_BYTES} bytes" in self.refused_cheaply(model)
+
+    def test_more_strings_than_the_longest_header_could_hold(self, model: Path) -> None:
+        model.write_bytes(model_bytes([ARCHITECTURE, array("k", STRING, [], count=2**36)]))
         os.truncate(model, 2**40)
         assert f"its header goes on after {MAX_HEADER_BYTES} bytes" in self.refused_cheaply(model)
 

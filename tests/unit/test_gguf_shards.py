@@ -159,6 +159,19 @@ class TestWholeModels:
         assert inspect_model(path).split_count == 1
         assert written_bytes(model_source(path)) == path.read_bytes()
 
+    @pytest.mark.parametrize("count", [0, 1])
+    def test_split_keys_of_a_model_that_is_not_split(self, tmp_path: Path, count: int) -> None:
+        path = tmp_path / "m.gguf"
+        path.write_bytes(model_bytes([*BASICS, *split_pairs(0, count, 2)]))
+        assert inspect_model(path).split_count == 1
+
+    @pytest.mark.parametrize("name", ["m-00001-of-00002.gguf.bak", "m-1-of-2.gguf", "-00001-of-00002.gguf", "m.gguf"])
+    def test_names_that_are_not_of_parts(self, tmp_path: Path, name: str) -> None:
+        path = tmp_path / name
+        path.write_bytes(model_bytes())
+        assert find_shards(path) == [path]
+        assert inspect_model(path).num_tensors == 2
+
     def test_a_name_comes_from_the_file_without_its_number(self, tmp_path: Path) -> None:
         paths = [part_path(tmp_path, "my-model", number, 2) for number in (1, 2)]
         pairs = [pair("general.architecture", STRING, "llama"), *split_pairs(0, 2, 2)]

@@ -10,7 +10,6 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.web.fake_api import DEFAULT_REPLY, FakeProgram, FakeServer
 
-
 if TYPE_CHECKING:
     from tests.web.conftest import Watch
 
@@ -286,7 +285,7 @@ def test_code_blocks_are_found_however_the_text_is_cut(chat: Page, program: Fake
         found[name] = blocks.evaluate_all(
             "nodes => nodes.map(node => [node.tagName, (node.querySelector('code') ?? node).textContent.trim()])"
         )
-    assert found == dict.fromkeys(FENCES, [["P", "a"], ["FIGURE", "x\ny"], ["P", "b"]])
+    assert found == {name: [["P", "a"], ["FIGURE", "x\ny"], ["P", "b"]] for name in FENCES}
 
 
 def test_fence_that_never_closes_is_code_to_the_end(chat: Page, program: FakeProgram) -> None:
@@ -463,6 +462,19 @@ def test_locked_settings_are_shown_but_cannot_be_changed(page: Page, server: Fak
     assert program.chats[0]["messages"] == [{"role": "user", "content": "Hello"}]
 
 
+def test_change_made_before_a_lock_is_forgotten(chat: Page, program: FakeProgram) -> None:
+    chat.get_by_role("button", name="Settings").click()
+    chat.locator("#system-prompt").fill("Answer in rhyme.")
+    chat.locator("#max-tokens").fill("5")
+    chat.get_by_role("button", name="Save").click()
+    program.info["locked"] = ["chat.system_prompt"]
+    chat.reload()
+    send(chat, "Hello")
+    expect_state(chat, "done")
+    assert program.chats[0]["messages"] == [{"role": "user", "content": "Hello"}]
+    assert program.chats[0]["max_tokens"] == 5
+
+
 def test_machine_panel_says_what_runs_and_why(chat: Page) -> None:
     chat.get_by_role("button", name="Machine").click()
     panel = chat.locator("#machine")
@@ -497,7 +509,7 @@ def test_quit_ends_the_program_and_says_so(chat: Page, program: FakeProgram) -> 
     send(chat, "Hello")
     expect_state(chat, "done")
     chat.get_by_role("button", name="Machine").click()
-    chat.keyboard.press("Enter")
+    expect(chat.locator("#machine-title")).to_be_focused()
     assert program.quits == 0
     chat.get_by_role("button", name="Quit the program").click()
     expect(chat.locator("#ended")).to_have_text(ENDED_TEXT)
