@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from runtime.settings import Settings
 
 NO_GPU = "this file brings no GPU support"
+SMALL_MODEL_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ def open_session(
 ) -> Session:
     """Prepare everything; the model loads once the engine is started."""
     variant = describe_cpu_variant(library)
-    threads = _threads(settings.threads)
+    threads = _threads(settings.threads, int(source.description["size_bytes"]))
     device = cpu_model()
     loader = ModelLoader(library, source.file, context_size=settings.context_size, num_threads=threads.count)
     engine = Engine(loader.load)
@@ -80,5 +81,10 @@ def open_session(
     )
 
 
-def _threads(wanted: int) -> ThreadChoice:
-    return ThreadChoice(count=wanted, why="as set") if wanted > 0 else choose_threads()
+def _threads(wanted: int, model_bytes: int) -> ThreadChoice:
+    """Take the number asked for; else one for a small model, whose threads would mostly wait for each other."""
+    if wanted > 0:
+        return ThreadChoice(count=wanted, why="as set")
+    if model_bytes <= SMALL_MODEL_BYTES:
+        return ThreadChoice(count=1, why="a model this small gains nothing from more")
+    return choose_threads()

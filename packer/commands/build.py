@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 DEMO = "demo"
 EXAMPLE = """
-Example:
+Examples:
 
+\b
   packer build qwen2.5-0.5b-instruct-q4_k_m.gguf -o chat
-      writes ./chat, which anyone on x86-64 Linux can start.
-
-  packer build model.gguf -o chat --system-prompt "You answer in one sentence." --ctx-size 8192
+  packer build model.gguf -o chat --system-prompt "Answer in one sentence."
+  packer build model-00001-of-00003.gguf -c chat.toml -o chat
 """
 
 

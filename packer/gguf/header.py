@@ -32,7 +32,7 @@ MAX_SHOWN = 80
 WINDOW_BYTES = 256 * 1024
 
 LENGTH = struct.Struct("<Q")
-STRING, ARRAY, UINT32 = 8, 9, 4
+STRING, ARRAY = 8, 9
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
 

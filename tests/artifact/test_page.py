@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import program
 from tests.web.conftest import TIMEOUT_MS, Watch
-from tests.web.conftest import browser as browser  # noqa: PLC0414 - the fixture of the page tests
+from tests.web.conftest import browser as browser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +47,8 @@ def test_a_question_is_answered_in_the_page(page: Page) -> None:
     box.fill("Hello there")
     box.press("Enter")
     page.get_by_text("Hello there").first.wait_for()
-    page.get_by_text("tokens per second").or_(page.get_by_text("tokens/s")).or_(page.get_by_text("tok/s")).first.wait_for()
+    page.get_by_text("tokens per second").or_(page.get_by_text("tokens/s")).or_(
+        page.get_by_text("tok/s")
+    ).first.wait_for()
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0

@@ -332,7 +332,7 @@ def test_hostile_text_stays_text(chat: Page, program: FakeProgram, watch: Watch)
         assert watch.foreign() == [], name
 
 
-def test_very_long_answer_in_many_pieces_stays_quick(chat: Page, program: FakeProgram) -> None:
+def test_very_long_answer_in_many_pieces_arrives_whole(chat: Page, program: FakeProgram) -> None:
     program.reply = ["token " * 5 + ("\n" if number % 9 == 0 else "") for number in range(4000)]
     send(chat, "Write a book")
     expect_state(chat, "done")
