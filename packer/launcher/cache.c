@@ -7,6 +7,7 @@
 #include "lock.h"
 #include "places.h"
 #include "platform.h"
+#include "prune.h"
 #include "signals.h"
 #include "unpack.h"
 
@@ -216,6 +217,9 @@ static bool unpack_in_place(struct attempt *attempt, struct failure *failure)
     }
     remove_litter(attempt);
     done = allows_execution(attempt) && make_room(attempt) && unpack_and_publish(attempt, failure);
+    if (done) {
+        prune_unused(attempt->directory, attempt->archive->runtime_id);
+    }
 cleanup:
     lock_release(&attempt->lock);
     if (attempt->directory >= 0) {
@@ -234,6 +238,9 @@ static struct place *find_complete(const struct archive *archive, struct places 
     for (size_t i = 0; i < places->num_places; i++) {
         int directory = place_open(&places->items[i], false);
         bool complete = directory >= 0 && is_complete(archive, directory, archive->runtime_id);
+        if (complete) {
+            prune_mark_used(directory, archive->runtime_id);
+        }
         if (directory >= 0) {
             close(directory);
         }

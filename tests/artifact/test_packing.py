@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import models, program
+from tests.support import gguf_files, models, program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +60,17 @@ def test_settings_are_baked_in_and_can_be_locked(tiny_model: Path, runtime_cache
     done = launcher.run("-p", "x", "--system-prompt", "other")
     assert done.returncode in {2, 3}
     assert "chat.system_prompt" in done.stderr
+
+
+def test_a_model_in_parts_is_packed_as_one(
+    tiny_model: Path, launch: program.Launcher, runtime_cache: Path, tmp_path: Path
+) -> None:
+    """Any part may be named; the merged model gives the same answer as the whole one."""
+    parts = gguf_files.split_model(tiny_model, tmp_path, 3)
+    assert program.packer("build", parts[1], "-o", tmp_path / "chat").returncode == 0
+    arguments = ("-p", "Hello", "--max-tokens", "12", "--temperature", "0")
+    merged = program.Launcher(tmp_path / "chat", runtime_cache).run(*arguments)
+    assert (merged.returncode, merged.stdout) == (0, launch.run(*arguments).stdout), merged.stderr
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

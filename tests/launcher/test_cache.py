@@ -210,3 +210,28 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 os.execv(sys.argv[2], sys.argv[2:])
 """
+
+
+def test_runtimes_unused_for_a_season_go_when_a_new_one_comes(packed: Packed) -> None:
+    """Ids that nothing started for 90 days are removed; younger ones, and everything that is no runtime, stay."""
+    now = time.time()
+    ages_days = {"a" * 64: 200, "b" * 64: 30, "notes": 400}
+    for name, age_days in ages_days.items():
+        directory = packed.cache / name
+        directory.mkdir(parents=True)
+        (directory / "file").write_bytes(b"x")
+        os.utime(directory, (now - age_days * 86400,) * 2)
+    (packed.cache / f"{'a' * 64}.lock").touch()
+    assert packed.run().exit_code == 0
+    left = {path.name for path in packed.cache.iterdir()}
+    assert left >= {"b" * 64, "notes"}
+    assert not [name for name in left if name.startswith("a" * 64)]
+
+
+def test_a_start_marks_its_runtime_as_used(packed: Packed) -> None:
+    assert packed.run().exit_code == 0
+    entry = next(path for path in packed.cache.iterdir() if path.is_dir())
+    long_ago = time.time() - 80 * 86400
+    os.utime(entry, (long_ago, long_ago))
+    assert packed.run().exit_code == 0
+    assert entry.stat().st_mtime > long_ago + 86400

@@ -1,0 +1,133 @@
+"""The page in a real browser: settings, locks, the machine panel, ending the program."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.web.fake_api import DEFAULT_REPLY, FakeProgram, FakeServer
+from tests.web.page_driver import answer, expect_state, send
+
+ENDED_TEXT = "The program has ended. You can close this tab."
+
+
+def test_settings_are_sent_only_when_changed_and_survive_a_reload(chat: Page, program: FakeProgram) -> None:
+    chat.get_by_role("button", name="Settings").click()
+    expect(chat.locator("#system-prompt")).to_have_value("You help visitors.")
+    expect(chat.locator("#temperature")).to_have_value("0.7")
+    chat.locator("#system-prompt").fill("Answer in rhyme.")
+    chat.locator("#temperature").fill("0.2")
+    chat.locator("#max-tokens").fill("128")
+    chat.get_by_role("button", name="Save").click()
+    expect(chat.locator("#settings")).to_be_hidden()
+    chat.reload()
+    send(chat, "Hello")
+    expect_state(chat, "done")
+    request = program.chats[0]
+    assert request["messages"][0] == {"role": "system", "content": "Answer in rhyme."}
+    assert (request["temperature"], request["max_tokens"]) == (0.2, 128)
+    chat.get_by_role("button", name="Settings").click()
+    chat.get_by_role("button", name="Reset").click()
+    chat.get_by_role("button", name="Save").click()
+    chat.get_by_role("button", name="Regenerate").click()
+    expect_state(chat, "done")
+    assert set(program.chats[1]) == {"messages", "stream", "stream_options"}
+    assert program.chats[1]["messages"] == [{"role": "user", "content": "Hello"}]
+
+
+def test_emptied_system_prompt_switches_the_own_one_off(chat: Page, program: FakeProgram) -> None:
+    chat.get_by_role("button", name="Settings").click()
+    chat.locator("#system-prompt").fill("")
+    chat.get_by_role("button", name="Save").click()
+    send(chat, "Hello")
+    expect_state(chat, "done")
+    assert program.chats[0]["messages"][0] == {"role": "system", "content": ""}
+
+
+@pytest.mark.parametrize(("field", "value"), [("temperature", "-1"), ("temperature", "5.5"), ("max-tokens", "1.5")])
+def test_settings_out_of_range_are_not_saved(chat: Page, field: str, value: str) -> None:
+    chat.get_by_role("button", name="Settings").click()
+    chat.locator(f"#{field}").fill(value)
+    chat.get_by_role("button", name="Save").click()
+    expect(chat.locator("#settings")).to_be_visible()
+    expect(chat.locator(f"#{field}-note")).to_contain_text("Expected")
+    expect(chat.locator(f"#{field}")).to_have_attribute("aria-invalid", "true")
+    chat.keyboard.press("Escape")
+    expect(chat.locator("#settings")).to_be_hidden()
+    chat.get_by_role("button", name="Settings").click()
+    expect(chat.locator(f"#{field}")).not_to_have_value(value)
+
+
+def test_locked_settings_are_shown_but_cannot_be_changed(page: Page, server: FakeServer, program: FakeProgram) -> None:
+    program.info["locked"] = ["chat.system_prompt", "sampling.temperature"]
+    page.goto(server.address)
+    page.get_by_role("button", name="Settings").click()
+    for name, locked in {"system-prompt": True, "temperature": True, "max-tokens": False}.items():
+        expect(page.locator(f"#{name}")).to_be_enabled(enabled=not locked)
+        has_note = page.locator(f"#{name}-note").inner_text() == "Locked by the packer."
+        assert has_note is locked
+    page.locator("#max-tokens").fill("5")
+    page.get_by_role("button", name="Save").click()
+    send(page, "Hello")
+    expect_state(page, "done")
+    assert set(program.chats[0]) == {"messages", "max_tokens", "stream", "stream_options"}
+    assert program.chats[0]["messages"] == [{"role": "user", "content": "Hello"}]
+
+
+def test_change_made_before_a_lock_is_forgotten(chat: Page, program: FakeProgram) -> None:
+    chat.get_by_role("button", name="Settings").click()
+    chat.locator("#system-prompt").fill("Answer in rhyme.")
+    chat.locator("#max-tokens").fill("5")
+    chat.get_by_role("button", name="Save").click()
+    program.info["locked"] = ["chat.system_prompt"]
+    chat.reload()
+    send(chat, "Hello")
+    expect_state(chat, "done")
+    assert program.chats[0]["messages"] == [{"role": "user", "content": "Hello"}]
+    assert program.chats[0]["max_tokens"] == 5
+
+
+def test_machine_panel_says_what_runs_and_why(chat: Page) -> None:
+    chat.get_by_role("button", name="Machine").click()
+    panel = chat.locator("#machine")
+    expect(panel).to_contain_text("Nothing leaves this machine.")
+    assert dict(
+        panel.locator(".fact").evaluate_all(
+            "rows => rows.map(row => [row.querySelector('dt').textContent,"
+            " [...row.querySelectorAll('dd span')].map(part => part.textContent.replaceAll('\\u00a0', ' '))])"
+        )
+    ) == {
+        "Model": ["Harbour 7B Instruct", "qwen2, Q4_K_M, 7.6 billion parameters, 4.4 GiB"],
+        "Device": ["CPU", "no usable GPU was found"],
+        "CPU variant": ["haswell"],
+        "Threads": ["4", "4 physical cores usable"],
+        "Context": ["4,096 tokens", "set in the file"],
+        "Address": ["http://127.0.0.1:8080", "answers on this machine only"],
+        "Version": ["0.1.0"],
+    }
+    chat.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(chat.locator("#open-machine")).to_be_focused()
+
+
+def test_facts_that_are_not_known_are_left_out(page: Page, server: FakeServer, program: FakeProgram) -> None:
+    program.info |= {"model": None, "context": None, "device": None, "threads": None, "cpu_variant": "", "title": "T"}
+    page.goto(server.address)
+    page.get_by_role("button", name="Machine").click()
+    expect(page.locator("#machine dt")).to_have_text(["Address", "Version"])
+
+
+def test_quit_ends_the_program_and_says_so(chat: Page, program: FakeProgram) -> None:
+    send(chat, "Hello")
+    expect_state(chat, "done")
+    chat.get_by_role("button", name="Machine").click()
+    expect(chat.locator("#machine-title")).to_be_focused()
+    assert program.quits == 0
+    chat.get_by_role("button", name="Quit the program").click()
+    expect(chat.locator("#ended")).to_have_text(ENDED_TEXT)
+    expect(chat.locator("#ended")).to_be_visible()
+    assert program.quits == 1
+    expect(chat).to_have_title("Ended: Harbour Help")
+    expect(chat.locator("#machine")).to_be_hidden()
+    expect(chat.locator("#composer-input")).to_be_hidden()
+    expect(answer(chat).locator(".prose")).to_have_text(DEFAULT_REPLY)
