@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Page
 
-from tests.web.fake_api import FakeProgram, FakeServer
 from tests.web.page_driver import expect_state, send
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
     from tests.web.conftest import Watch
+    from tests.web.fake_api import FakeProgram, FakeServer
 
 
 @pytest.mark.parametrize("width_px", [320, 375, 768, 1920])

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import Page, expect
 
-from tests.web.fake_api import FakeProgram
 from tests.web.page_driver import answer, ask_afresh, expect_state, send
 
 if TYPE_CHECKING:
     from tests.web.conftest import Watch
+    from tests.web.fake_api import FakeProgram
 
 
 def test_copy_gives_the_text_as_it_came(chat: Page, program: FakeProgram) -> None:
