@@ -1,7 +1,8 @@
 """The settings baked into a bundle: ``config.toml``, parsed into frozen dataclasses and written back canonically.
 
 Every problem of a file is collected and reported at once, each with its key path, what was expected, what was found
-and in which file. Unknown keys are errors, with the nearest known key suggested.
+and in which file. Unknown keys are errors, with the nearest known key suggested. Only the standard library is used:
+the frozen runtime reads its settings with this module.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import dataclasses
 import difflib
 import json
 import math
+import re
 import tomllib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,10 @@ from packer.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+
+MAX_CONFIG_BYTES = 4 * 1024 * 1024
+MAX_SHOWN_CHARACTERS = 80
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +39,32 @@ class Rule:
     def problem(self, value: Any) -> str | None:
         """Say what was expected and found, or ``None`` when ``value`` is fine."""
         fits = type(value) in self.kinds
-        if fits and isinstance(value, list):
-            fits = all(type(item) is str for item in value)
+        if fits and isinstance(value, (list, tuple)):
+            fits = all(type(item) is str and _is_unicode(item) for item in value)
         if fits and isinstance(value, str):
-            fits = not any("\ud800" <= character <= "\udfff" for character in value)
+            fits = _is_unicode(value)
         if fits and type(value) in (int, float):
             fits = self.low <= value <= self.high
-        return None if fits else f"expected {self.words}, found {value!r}"
+        return None if fits else f"expected {self.words}, found {_shown(value)}"
+
+    def canonical(self, value: Any) -> Any:
+        """The one form of ``value``, which has no problem: lists as tuples, numbers that may be fractions as floats."""
+        if isinstance(value, list):
+            return tuple(value)
+        return float(value) if float in self.kinds else value
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether ``text`` can be written as UTF-8: arguments that are not come with lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = ascii(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 
 
 TEXT = Rule(kinds=(str,), words="a string")
@@ -136,21 +161,27 @@ def known_keys() -> dict[str, Rule]:
 
 
 def load_config(path: Path) -> BundleConfig:
-    """Read and parse a file. Raises InputError."""
+    """Read and parse a file, with or without a byte order mark. Raises InputError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as stream:
+            content = stream.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
         raise InputError(f"{path}: the settings can't be read ({error.strerror})") from error
+    if len(content) > MAX_CONFIG_BYTES:
+        raise InputError(f"{path}: is larger than {MAX_CONFIG_BYTES:,} bytes, which no settings file is")
+    try:
+        return parse_config(content.decode("utf-8-sig"), str(path))
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    return parse_config(text, str(path))
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}: is not UTF-8 text (line {line}, byte {error.start}); save it as UTF-8") from error
 
 
 def parse_config(text: str, source: str) -> BundleConfig:
     """Parse TOML; ``source`` names it in messages. Raises InputError with one line for each problem."""
     try:
         document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # Besides its own error, tomllib lets through those of int() and of deep nesting.
         raise InputError(f"{source}: is not valid TOML: {error}") from error
     return _build(dict(_flatten(document)), BundleConfig(), source)
 
@@ -163,18 +194,23 @@ def with_overrides(config: BundleConfig, values: Mapping[str, Any], source: str)
 def _flatten(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in document.items():
         if isinstance(value, dict) and name in SECTIONS:
-            yield from ((f"{name}.{inner}", item) for inner, item in value.items())
+            yield from ((f"{name}.{_key(inner)}", item) for inner, item in value.items())
         else:
-            yield name, value
+            yield _key(name), value
+
+
+def _key(name: str) -> str:
+    """A key as TOML writes it: quoted when it is not bare, so that a quoted "chat.greeting" is no path."""
+    return name if BARE_KEY.fullmatch(name) else _shown(name)
 
 
 def _build(values: dict[str, Any], base: BundleConfig, source: str) -> BundleConfig:
     problems = list(_problems(values))
     if problems:
         raise InputError("\n".join(f"{source}: {problem}" for problem in problems))
-    result = base
+    result, rules = base, known_keys()
     for path, value in values.items():
-        result = _replaced(result, path, tuple(value) if isinstance(value, list) else value)
+        result = _replaced(result, path, rules[path].canonical(value))
     return result
 
 
@@ -182,14 +218,16 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
     rules = known_keys()
     for path, value in values.items():
         rule = rules.get(path)
-        if rule is None:
+        if path in SECTIONS:
+            yield f"{path}: expected a table, [{path}], found {_shown(value)}"
+        elif rule is None:
             yield f"{path}: is no known key{_suggestion(path, [*rules, *SECTIONS])}"
         elif problem := rule.problem(value):
             yield f"{path}: {problem}"
         elif path == "locked":
             for name in value:
                 if name not in rules:
-                    yield f"locked: {name!r} is no known key{_suggestion(name, list(rules))}"
+                    yield f"locked: {_shown(name)} is no known key{_suggestion(name, list(rules))}"
 
 
 def _suggestion(path: str, known: list[str]) -> str:

@@ -7,6 +7,8 @@ What ggml's own parser (gguf.cpp, ``gguf_init_from_reader``) refuses is refused 
 
 from __future__ import annotations
 
+import itertools
+import operator
 import stat
 import struct
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 DEFAULT_ALIGNMENT_BYTES = 32
+MAX_ALIGNMENT_BYTES = 65536  # A packed model stands at a multiple of this in its file.
 MAX_HEADER_BYTES = 256 * 1024 * 1024
 MAX_STRING_BYTES = 64 * 1024 * 1024
 MAX_KEY_BYTES = 65535
@@ -32,7 +35,7 @@ MAX_SHOWN = 80
 WINDOW_BYTES = 256 * 1024
 
 LENGTH = struct.Struct("<Q")
-STRING, ARRAY = 8, 9
+UINT32, STRING, ARRAY = 4, 8, 9
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
 
@@ -46,9 +49,10 @@ class ArrayValue:
 
 @dataclass(frozen=True, kw_only=True)
 class MetadataPair:
-    """One key-value pair; ``raw`` is the pair as it stands in the file."""
+    """One key-value pair; ``kind`` is the type of the value, ``raw`` the pair as it stands in the file."""
 
     key: str
+    kind: int
     value: Any
     raw: bytes
 
@@ -202,9 +206,7 @@ def _parse(path: Path, cursor: _Cursor, size_bytes: int) -> GgufHeader:
     tensors = tuple(_read_tensor(cursor) for _ in range(num_tensors))
     _check_unique(cursor, [pair.key for pair in pairs], "metadata key")
     _check_unique(cursor, [tensor.name for tensor in tensors], "tensor")
-    alignment = next((pair.value for pair in pairs if pair.key == "general.alignment"), DEFAULT_ALIGNMENT_BYTES)
-    if type(alignment) is not int or not 0 < alignment <= 65536 or alignment & (alignment - 1):
-        raise cursor.broken(f"general.alignment is {alignment!r}, expected a power of two up to 65536")
+    alignment = _alignment(cursor, pairs)
     return GgufHeader(
         path=path,
         version=version,
@@ -216,12 +218,24 @@ def _parse(path: Path, cursor: _Cursor, size_bytes: int) -> GgufHeader:
     )
 
 
+def _alignment(cursor: _Cursor, pairs: tuple[MetadataPair, ...]) -> int:
+    pair = next((pair for pair in pairs if pair.key == "general.alignment"), None)
+    if pair is None:
+        return DEFAULT_ALIGNMENT_BYTES
+    value = pair.value
+    if type(value) is not int or not 0 < value <= MAX_ALIGNMENT_BYTES or value & (value - 1):
+        raise cursor.broken(f"general.alignment is {value!r}, expected a power of two up to {MAX_ALIGNMENT_BYTES}")
+    if pair.kind != UINT32:
+        raise cursor.broken(f"general.alignment is a value of type {pair.kind}, expected {UINT32} (uint32)")
+    return value
+
+
 WEB_PAGE = "a web page: the download gave an error page instead of the model"
 PROGRAM = "a program; packer inspect shows what a packed file holds"
 OLD_GGML = "a GGML file from before GGUF; convert it again"
+PICKLE_PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")
 LOOKALIKES = (
     (b"pk\x03\x04", "a ZIP archive (a PyTorch checkpoint, perhaps)"),
-    (b"\x80\x02", "a Python pickle"),
     (b"<!doctype", WEB_PAGE),
     (b"<html", WEB_PAGE),
     (b"<?xml", WEB_PAGE),
@@ -242,6 +256,8 @@ def _check_magic(path: Path, size_bytes: int, cursor: _Cursor) -> None:
         return
     lowered = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     looks = next((words for magic, words in LOOKALIKES if lowered.startswith(magic)), None)
+    if looks is None and start[:1] == b"\x80" and start[1:2] in PICKLE_PROTOCOLS:
+        looks = "a Python pickle (a PyTorch checkpoint, perhaps)"
     if looks is None and start[8:9] == b"{":
         looks = "a safetensors file; convert it with llama.cpp's convert_hf_to_gguf.py"
     raise InputError(f"{path}: is not a GGUF model" + (f" but {looks}" if looks else f"; it starts with {start[:8]!r}"))
@@ -253,7 +269,7 @@ def _read_pair(cursor: _Cursor) -> MetadataPair:
     what = key[:MAX_SHOWN]
     kind = cursor.scalar("I", f"the type of {what}")
     value = _read_array(cursor, what) if kind == ARRAY else _read_value(cursor, kind, what)
-    return MetadataPair(key=key, value=value, raw=cursor.since(start))
+    return MetadataPair(key=key, kind=kind, value=value, raw=cursor.since(start))
 
 
 def _read_value(cursor: _Cursor, kind: int, key: str) -> Any:
@@ -281,7 +297,8 @@ def _read_tensor(cursor: _Cursor) -> TensorInfo:
     if num_dimensions > MAX_DIMENSIONS:
         raise cursor.broken(f"tensor {name} has {num_dimensions} dimensions, the most is {MAX_DIMENSIONS}")
     shape = tuple(cursor.scalar("Q", name) for _ in range(num_dimensions)) or (1,)
-    if max(shape) > MAX_DIMENSION:
+    # As ggml does: no step of the product may overflow, even when a later dimension is zero.
+    if max(shape) > MAX_DIMENSION or any(size > MAX_DIMENSION for size in itertools.accumulate(shape, operator.mul)):
         raise cursor.broken(f"tensor {name} has the shape {shape}")
     return TensorInfo(name=name, shape=shape, type_id=cursor.scalar("I", name), offset_bytes=cursor.scalar("Q", name))
 

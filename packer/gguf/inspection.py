@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from packer.errors import InputError
 from packer.gguf.architectures import KNOWN_ARCHITECTURES
 from packer.gguf.header import ArrayValue, GgufHeader, TensorInfo, read_header
-from packer.gguf.shards import check_parts, find_shards, name_stem
-from packer.gguf.tensor_types import TENSOR_TYPES, tensor_bytes
+from packer.gguf.shards import check_all, check_parts, find_shards, name_stem
+from packer.gguf.tensor_types import FILE_TYPES, TENSOR_TYPES, tensor_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,12 +41,11 @@ class ModelInfo:
 def inspect_model(path: Path) -> ModelInfo:
     """Describe the model at ``path`` and all its shards. Raises InputError when it can't be packed."""
     paths = find_shards(path)
-    headers = [read_header(shard) for shard in paths]
+    headers = check_all(read_header, paths)
     check_parts(headers)
     first = headers[0]
     architecture = _check_kind(first, sum(len(header.tensors) for header in headers))
-    for header in headers:
-        check_tensors(header)
+    check_all(check_tensors, headers)
     tensors = [tensor for header in headers for tensor in header.tensors]
     tokens = first.get("tokenizer.ggml.tokens")
     return ModelInfo(
@@ -72,6 +71,8 @@ def _check_kind(header: GgufHeader, num_tensors: int) -> str:
         raise InputError(f"{path}: is a LoRA adapter, not a model; pack the model it was trained for")
     if kind == "mmproj" or architecture == "clip":
         raise InputError(f"{path}: is a projector (mmproj), not a model; pack the language model that it belongs to")
+    if kind == "imatrix":
+        raise InputError(f"{path}: is an importance matrix, not a model; pack the model that it was made for")
     if not architecture:
         raise InputError(f"{path}: does not say its architecture (general.architecture); convert the model again")
     if architecture not in KNOWN_ARCHITECTURES:
@@ -105,15 +106,13 @@ def check_tensors(header: GgufHeader) -> None:
 
 def _quantization(header: GgufHeader, tensors: list[TensorInfo]) -> str:
     """Name of the file type, such as ``Q4_K_M``; of the type most weights have where the file does not say."""
-    import gguf
-
-    try:
-        return gguf.LlamaFileType(header.get("general.file_type")).name.removeprefix("MOSTLY_").removeprefix("ALL_")
-    except ValueError:
-        weights: Counter[int] = Counter()
-        for tensor in tensors:
-            weights[tensor.type_id] += math.prod(tensor.shape)
-        return TENSOR_TYPES[weights.most_common(1)[0][0]].name
+    file_type = header.get("general.file_type")
+    if type(file_type) is int and file_type in FILE_TYPES:
+        return FILE_TYPES[file_type]
+    weights: Counter[int] = Counter()
+    for tensor in tensors:
+        weights[tensor.type_id] += math.prod(tensor.shape)
+    return TENSOR_TYPES[weights.most_common(1)[0][0]].name
 
 
 def _text(header: GgufHeader, key: str) -> str:

@@ -11,7 +11,7 @@ import os
 import re
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from packer.container.writer import Segment
 from packer.errors import InputError
@@ -19,8 +19,11 @@ from packer.gguf.header import MAGIC, GgufHeader, TensorInfo, read_header
 from packer.gguf.tensor_types import tensor_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 SHARD_NAME = re.compile(r"(?P<stem>.+)-(?P<index>\d{5})-of-(?P<count>\d{5})\.gguf", re.ASCII | re.DOTALL)
 MAX_SHARDS = 9999
@@ -67,7 +70,20 @@ def model_source(path: Path) -> ModelSource:
     if len(paths) == 1:
         size_bytes = read_header(path).size_bytes
         return ModelSource(header=b"", segments=(Segment(path=path, offset_bytes=0, size_bytes=size_bytes),))
-    return _merge([read_header(shard) for shard in paths])
+    return _merge(check_all(read_header, paths))
+
+
+def check_all(check: Callable[[Part], Result], parts: Iterable[Part]) -> list[Result]:
+    """Apply ``check`` to every part; raise one InputError with a line for each part that it refuses."""
+    results, problems = [], []
+    for part in parts:
+        try:
+            results.append(check(part))
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("\n".join(problems))
+    return results
 
 
 def _merge(headers: list[GgufHeader]) -> ModelSource:

@@ -57,6 +57,14 @@ TENSOR_TYPES = {
     42: TensorType("Q2_0", 64, 18),
 }
 
+_FILE_TYPES = """
+F32 F16 Q4_0 Q4_1 - - - Q8_0 Q5_0 Q5_1 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S Q5_K_M Q6_K IQ2_XXS IQ2_XS
+Q2_K_S IQ3_XS IQ3_XXS IQ1_S IQ4_NL IQ3_S IQ3_M IQ2_S IQ2_M IQ4_XS IQ1_M BF16 - - - TQ1_0 TQ2_0 MXFP4_MOE NVFP4 Q1_0
+Q2_0
+"""
+FILE_TYPES = {number: name for number, name in enumerate(_FILE_TYPES.split()) if name != "-"}
+"""Names of ``general.file_type`` in the order of llama.h's ``enum llama_ftype``; a dash is a number not in use."""
+
 
 def tensor_bytes(header: GgufHeader, tensor: TensorInfo) -> int:
     """Size of a tensor's data in bytes. Raises InputError for an unknown type or a shape that does not fit it."""
