@@ -12,14 +12,21 @@ import pytest
 from packer.runtimes.recipe import RuntimeParts, build_parts
 from packer.toolchain.build_cache import default_build_cache
 from tests.support import models, program
+from tests.support.browser import launch_browser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def pytest_configure() -> None:
-    """Take interrupts even when started in the background by a shell, which ignores them there; children inherit it."""
+    """Take signals that whoever started us ignores (a shell in the background, nohup); children inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +69,9 @@ def as_root() -> None:
         if os.environ.get("CI"):
             pytest.fail("this test needs root and CI must run it")
         pytest.skip("needs root to mount and to change the root directory")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The one browser of all page tests."""
+    yield from launch_browser()

@@ -33,13 +33,13 @@ static bool is_runtime_id(const char *name)
 static void remove_runtime(int directory, const char *name)
 {
     char aside[NAME_BYTES];
-    snprintf(aside, sizeof aside, "%s.tmp.%ld.unused", name, (long)getpid());
+    snprintf(aside, sizeof aside, "%.*s.tmp.%ld.unused", RUNTIME_ID_DIGITS, name, (long)getpid());
     if (renameat(directory, name, directory, aside) != 0) {
         return;
     }
     trace("removing %s, unused for %d days", name, UNUSED_AGE_S / DAY_S);
     files_remove_tree(directory, aside);
-    snprintf(aside, sizeof aside, "%s.lock", name);
+    snprintf(aside, sizeof aside, "%.*s.lock", RUNTIME_ID_DIGITS, name);
     unlinkat(directory, aside, 0);
 }
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.support import program
-from tests.web.conftest import TIMEOUT_MS, Watch
-from tests.web.conftest import browser as browser
+from tests.support.browser import TIMEOUT_MS, Watch
+from tests.web.page_driver import answer, expect_state, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,12 +22,14 @@ DESKTOP, PHONE = (1280, 800), (390, 844)
 
 @pytest.fixture(scope="module")
 def server(packed: Path, runtime_cache: Path) -> Iterator[program.Server]:
-    with program.Launcher(packed, runtime_cache).serving("--temperature", "0", "--max-tokens", "40") as running:
+    launcher = program.Launcher(packed, runtime_cache)
+    with launcher.serving("--temperature", "0", "--max-tokens", "40") as running:
         yield running
 
 
 @pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
 def page(request: pytest.FixtureRequest, browser: Browser, server: program.Server) -> Iterator[Page]:
+    """The page of the packed file; afterwards it must not have asked anyone else nor complained."""
     width, height = request.param
     context = browser.new_context(viewport={"width": width, "height": height})
     context.set_default_timeout(TIMEOUT_MS)
@@ -41,14 +44,20 @@ def page(request: pytest.FixtureRequest, browser: Browser, server: program.Serve
 
 
 def test_a_question_is_answered_in_the_page(page: Page) -> None:
-    box = page.get_by_role("textbox").first
-    box.wait_for()
-    assert "Tiny" in page.title()
-    box.fill("Hello there")
-    box.press("Enter")
-    page.get_by_text("Hello there").first.wait_for()
-    page.get_by_text("tokens per second").or_(page.get_by_text("tokens/s")).or_(
-        page.get_by_text("tok/s")
-    ).first.wait_for()
+    page.locator("#composer-input").wait_for()
+    expect(page).to_have_title("Tiny")
+    send(page, "Hello there")
+    expect_state(page, "done")
+    assert answer(page).inner_text()
+    expect(page.get_by_text("Hello there").first).to_be_visible()
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0
+
+
+def test_the_machine_panel_tells_the_truth(page: Page, server: program.Server) -> None:
+    page.locator("#composer-input").wait_for()
+    page.get_by_role("button", name="Machine").click()
+    panel = page.get_by_role("dialog")
+    facts = server.json("/api/info")
+    for fact in (facts["cpu_variant"].split()[0], facts["address"], "Nothing leaves this machine"):
+        expect(panel.get_by_text(fact).first).to_be_visible()

@@ -3,7 +3,8 @@
     .venv/bin/python -m tests.bench.start
 
 Both get the same model, the same context of 4,096 tokens and the same request through HTTP, sent again and again from
-the moment the process starts until the first token arrives. The packed file's first start ever, with unpacking, is
+the moment the process starts until the first token arrives. Neither rearranges the weights in memory (``--no-repack``
+for the peer, which starts sooner so). The packed file's first start ever, with unpacking, is
 measured against its own warm start. Prints a table of medians and ratios; ``--json`` prints every figure.
 """
 
@@ -101,7 +102,7 @@ def _packed(packed: Path, cache: Path, port: int) -> float:
 
 
 def _peer(server: str, model: Path, port: int) -> float:
-    command = [server, "-m", str(model), "-c", str(CONTEXT_TOKENS), "--port", str(port), "--no-ui"]
+    command = [server, "-m", str(model), "-c", str(CONTEXT_TOKENS), "--port", str(port), "--no-ui", "--no-repack"]
     return first_token_s(command, port, {})
 
 
