@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from packer.demo import demo_model
 from packer.runtimes.recipe import build_parts
 from packer.toolchain.build_cache import default_build_cache
 from tests.support import models, program
@@ -29,9 +30,8 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - started
 
 
-def main() -> None:
-    """Measure in pairs and print medians and the ratio."""
-    model = models.benchmark_model(build_parts(default_build_cache(), lambda _text: None), "Q4_K_M")
+def compare(model: Path) -> None:
+    """Pack and copy ``model`` in turn and print medians and the ratio; the first pair warms up and is not counted."""
     packing, copying = [], []
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as scratch:
         output = Path(scratch) / "out"
@@ -40,13 +40,19 @@ def main() -> None:
             output.unlink()
             copying.append(seconds(["sh", "-c", f"cp '{model}' '{output}' && sync '{output}'"]))
             output.unlink()
-    pairs = list(zip(packing[1:], copying[1:], strict=True))
-    ratio = statistics.median(ours / theirs for ours, theirs in pairs)
-    sys.stdout.write(f"packer build {statistics.median(packing[1:]):.2f} s\n")
-    sys.stdout.write(f"cp + sync    {statistics.median(copying[1:]):.2f} s\n")
+    ratio = statistics.median(ours / theirs for ours, theirs in zip(packing[1:], copying[1:], strict=True))
     sys.stdout.write(
-        f"ratio        {ratio:.2f} (median of {ROUNDS} pairs, {model.stat().st_size / 1e6:.0f} MB model)\n"
+        f"{model.stat().st_size / 1e6:6.0f} MB: packer build {statistics.median(packing[1:]):.2f} s, "
+        f"cp + sync {statistics.median(copying[1:]):.2f} s, ratio {ratio:.2f} (medians of {ROUNDS} pairs)\n"
     )
+
+
+def main() -> None:
+    """Measure three sizes: what a start costs, and how fast the weights are written."""
+    parts = build_parts(default_build_cache(), lambda _text: None)
+    compare(demo_model())
+    for quantization in ("Q4_K_M", "F16"):
+        compare(models.benchmark_model(parts, quantization))
 
 
 if __name__ == "__main__":

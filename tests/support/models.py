@@ -36,13 +36,16 @@ def tiny_model(_cache: BuildCache) -> Path:
 
 
 def benchmark_model(parts: RuntimeParts, quantization: str) -> Path:
-    """The 0.5B benchmark model as ``Q4_K_M`` or ``Q8_0``; made once and kept in the build cache (345 or 540 MB)."""
+    """The 0.5B benchmark model as ``Q4_K_M``, ``Q8_0`` or ``F16``; made once and kept in the build cache."""
     vocabulary = parts.tools.sources.llama_cpp / "models" / "ggml-vocab-qwen2.gguf"
     digest = digest_of([file_sha256(Path(__file__)), file_sha256(vocabulary), quantization])
 
     def build(work: Path) -> None:
         plain = work / "f16.gguf"
         write_benchmark_model(plain, vocabulary)
+        if quantization == "F16":
+            plain.rename(work / "model.gguf")
+            return
         reference.quantize(parts, plain, work / "model.gguf", quantization)
         plain.unlink()
 

@@ -98,6 +98,7 @@ def test_enter_that_ends_an_input_method_does_not_send(chat: Page, program: Fake
     expect(chat.locator("#composer-input")).to_have_value("にほん")
     chat.locator("#composer-input").evaluate(press, {})
     expect(chat.locator(".message")).to_have_count(2)
+    expect_state(chat, "done")
     assert len(program.chats) == 1
 
 
