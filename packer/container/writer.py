@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Progress = Callable[[int], None]
 
 COPY_BYTES = 16 * 1024 * 1024
-HASH_BYTES = 1024 * 1024
+HASH_BYTES = 256 * 1024
 NOT_HERE = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY}
 
 
