@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from packer.errors import InputError
 from runtime.engine.errors import EngineStoppedError, QueueFullError
 from runtime.engine.sequence import GenerationRequest, RequestHandle
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from runtime.chat_template import Message
     from runtime.engine.engine import Engine, EngineStatus
+    from runtime.engine.sampling import SamplingParams
     from runtime.prompt import PromptEncoder
     from runtime.settings import ContextChoice, Settings
 
@@ -23,13 +26,36 @@ SYSTEM_ROLES = ("system", "developer")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChatRequest:
-    """One chat request. ``sampling`` holds only what the client set, by the field names of SamplingParams."""
+class GenerationOptions:
+    """How to continue a prompt. ``sampling`` holds only what the client set, by the field names of SamplingParams.
 
-    messages: tuple[Message, ...]
+    ``logit_bias`` maps tokens, or texts whose every token is meant, to what is added to their logits. ``grammar`` is
+    GBNF; ``grammar_field`` names the field of the request that it comes from.
+    """
+
     sampling: dict[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    logit_bias: tuple[tuple[int | str, float], ...] = ()
+    ignore_eos: bool = False
+    grammar: str | None = None
+    grammar_field: str = "grammar"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatRequest(GenerationOptions):
+    """One chat request."""
+
+    messages: tuple[Message, ...]
+
+
+class GrammarRefusedError(InputError):
+    """A grammar that can't be used; ``field`` names where the request gives it."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        """Build the sentence from the two."""
+        super().__init__(f"{field}: {reason}")
+        self.field = field
 
 
 @dataclass(kw_only=True)
@@ -91,12 +117,24 @@ class ChatService:
 
     def start_chat(self, request: ChatRequest) -> RequestHandle:
         """Queue a chat request. Raises what :meth:`Engine.submit` raises, or InputError for unusable messages."""
-        prompt = self._require_encoder().encode_chat(self.with_system_prompt(request.messages))
-        return self._submit(prompt, request)
+        return self.start_chats(request, 1)[0]
 
-    def start_completion(self, text: str) -> RequestHandle:
-        """Queue the continuation of ``text`` without a chat template, with the settings of this run."""
-        return self._submit(self._require_encoder().encode_text(text), ChatRequest(messages=()))
+    def start_chats(self, request: ChatRequest, count: int) -> list[RequestHandle]:
+        """Queue ``count`` replies to the same messages; none if one of them is refused. Raises as for one."""
+        prompt = self.require_encoder().encode_chat(self.with_system_prompt(request.messages))
+        return self.submit([(prompt, request)] * count)
+
+    def start_completion(self, prompt: str | Sequence[int], options: GenerationOptions | None = None) -> RequestHandle:
+        """Queue the continuation of a text, or of tokens, without a chat template."""
+        return self.start_completions([prompt], options or GenerationOptions(), 1)[0]
+
+    def start_completions(
+        self, prompts: Sequence[str | Sequence[int]], options: GenerationOptions, count: int
+    ) -> list[RequestHandle]:
+        """Queue ``count`` continuations of each prompt; none if one of them is refused. Raises as for one."""
+        encoder = self.require_encoder()
+        encoded = [encoder.encode_text(prompt) if isinstance(prompt, str) else list(prompt) for prompt in prompts]
+        return self.submit([(prompt, options) for prompt in encoded for _ in range(count)])
 
     def with_system_prompt(self, messages: Sequence[Message]) -> list[Message]:
         """Put the system prompt of this file first unless the messages bring their own.
@@ -111,28 +149,71 @@ class ChatService:
             normal.insert(0, {"role": "system", "content": own})
         return normal
 
-    def _require_encoder(self) -> PromptEncoder:
+    def require_encoder(self) -> PromptEncoder:
+        """Return the encoder of the loaded model. Raises what :meth:`Engine.require_loaded` raises."""
         self.engine.require_loaded()
         encoder = self._encoder()
         if encoder is None:
             raise EngineStoppedError("no model is loaded")
         return encoder
 
-    def _submit(self, prompt: list[int], request: ChatRequest) -> RequestHandle:
-        """Fill in what the request leaves open, and let locked settings win over what it says."""
+    def submit(self, wanted: Sequence[tuple[list[int], GenerationOptions]]) -> list[RequestHandle]:
+        """Queue prompts; the ones after the first get other seeds. When one is refused the others are cancelled."""
+        prepared: dict[int, GenerationRequest] = {}
+        handles: list[RequestHandle] = []
+        try:
+            for index, (prompt, options) in enumerate(wanted):
+                if id(options) not in prepared:
+                    prepared[id(options)] = self._prepare(options)
+                request = replace(prepared[id(options)], prompt_tokens=tuple(prompt))
+                if request.sampling.seed is not None:
+                    request = replace(request, sampling=replace(request.sampling, seed=request.sampling.seed + index))
+                handles.append(self.engine.submit(request))
+        except Exception:
+            for handle in handles:
+                handle.cancel()
+            raise
+        return handles
+
+    def _prepare(self, options: GenerationOptions) -> GenerationRequest:
+        """Fill in what the options leave open, and let locked settings win over what they say."""
         settings = self.settings
-        wanted = {name: value for name, value in request.sampling.items() if not settings.is_locked(f"sampling.{name}")}
-        limits = [request.max_tokens or settings.max_tokens]
+        wanted = {name: value for name, value in options.sampling.items() if not settings.is_locked(f"sampling.{name}")}
+        limits = [options.max_tokens or settings.max_tokens]
         if settings.is_locked("sampling.max_tokens"):
-            limits = [limit for limit in (request.max_tokens, settings.max_tokens) if limit is not None]
-        return self.engine.submit(
-            GenerationRequest(
-                prompt_tokens=tuple(prompt),
-                sampling=replace(settings.sampling, **wanted),
-                max_tokens=min((limit for limit in limits if limit is not None), default=None),
-                stop=request.stop,
-            )
+            limits = [limit for limit in (options.max_tokens, settings.max_tokens) if limit is not None]
+        if options.grammar is not None:
+            self._check_grammar(options.grammar, options.grammar_field)
+        sampling = replace(settings.sampling, **wanted, logit_bias=self._logit_bias(options), grammar=options.grammar)
+        return GenerationRequest(
+            prompt_tokens=(),
+            sampling=sampling,
+            max_tokens=min((limit for limit in limits if limit is not None), default=None),
+            stop=options.stop,
         )
+
+    def _check_grammar(self, grammar: str, field: str) -> None:
+        try:
+            self.require_encoder().check_grammar(grammar)
+        except InputError as error:
+            raise GrammarRefusedError(field, str(error)) from error
+
+    def _logit_bias(self, options: GenerationOptions) -> tuple[tuple[int, float], ...]:
+        """Collect biases by token: those of the request, and bans of tokens that are no text where they must not come.
+
+        A grammar matches the names of control tokens, which never appear in the reply, so they are banned with one.
+        """
+        biases: dict[int, float] = {}
+        for key, bias in options.logit_bias:
+            tokens = [key]
+            if isinstance(key, str):
+                tokens = list(self.require_encoder().tokenize(key, add_special=False, parse_special=True))
+            biases |= dict.fromkeys((token for token in tokens if isinstance(token, int)), bias)
+        if options.ignore_eos:
+            biases |= dict.fromkeys(self.require_encoder().token_groups().end, -math.inf)
+        if options.grammar is not None:
+            biases |= dict.fromkeys(self.require_encoder().token_groups().control, -math.inf)
+        return tuple(sorted(biases.items()))
 
     def info(self) -> dict[str, Any]:
         """Describe model, machine and settings as plain JSON values."""
@@ -151,10 +232,15 @@ class ChatService:
                 "greeting": settings.greeting,
                 "starters": list(settings.starters),
             },
-            "sampling": {**asdict(settings.sampling), "max_tokens": settings.max_tokens},
+            "sampling": {**_shown(settings.sampling), "max_tokens": settings.max_tokens},
             "locked": sorted(settings.locked),
         }
 
     def request_quit(self) -> None:
         """End the program soon, but not before the answer to this request can be sent."""
         self._on_quit()
+
+
+def _shown(sampling: SamplingParams) -> dict[str, Any]:
+    """Return the settings without what only a request can give."""
+    return {name: value for name, value in asdict(sampling).items() if name not in {"logit_bias", "grammar"}}

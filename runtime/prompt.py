@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from packer.errors import InputError, MachineError
 from runtime.chat_template import ChatTemplate
+from runtime.llama.sampler import GrammarError, start_grammar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +25,30 @@ class PromptEncoder(Protocol):
     def encode_text(self, text: str) -> list[int]:
         """Return the tokens of ``text`` itself, to be continued."""
 
+    def render_chat(self, messages: Sequence[Message]) -> str:
+        """Return the prompt text of a conversation. Raises InputError as :meth:`encode_chat`."""
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Return the tokens of ``text``, with the model's BOS token in front if ``add_special``."""
+
+    def token_bytes(self, token: int, *, special: bool) -> bytes:
+        """Return the bytes of one token, of control tokens only if ``special``. Raises InputError for no token."""
+
+    def token_groups(self) -> TokenGroups:
+        """Return the tokens that are no text."""
+
+    def check_grammar(self, grammar: str) -> None:
+        """Raise InputError unless ``grammar`` is valid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenGroups:
+    """Tokens that are no text: those that end a reply and the other control tokens. ``count``: the whole vocabulary."""
+
+    count: int
+    end: tuple[int, ...]
+    control: tuple[int, ...]
+
 
 class LlamaPromptEncoder:
     """Uses the loaded model's vocabulary and chat template."""
@@ -29,6 +56,8 @@ class LlamaPromptEncoder:
     def __init__(self, model: Model) -> None:
         """Compile the model's template. Raises InputError when it is broken."""
         vocab = model.vocab
+        self._model = model
+        self._groups: TokenGroups | None = None
         self._vocab = vocab
         self._bos_text = vocab.text_of(vocab.bos)
         self._template = ChatTemplate(model.chat_template, bos_text=self._bos_text, eos_text=vocab.text_of(vocab.eos))
@@ -43,3 +72,41 @@ class LlamaPromptEncoder:
         if self._vocab.adds_bos and tokens[:1] != [self._vocab.bos]:
             tokens.insert(0, self._vocab.bos)
         return tokens
+
+    def render_chat(self, messages: Sequence[Message]) -> str:
+        """Render with the model's template."""
+        return self._template.render(messages)
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Tokenize as asked."""
+        return self._vocab.tokenize(text, add_special=add_special, parse_special=parse_special)
+
+    def token_bytes(self, token: int, *, special: bool) -> bytes:
+        """Return the bytes of one token."""
+        if not 0 <= token < self._vocab.num_tokens:
+            raise InputError(f"there is no token {token}; this model's are 0 to {self._vocab.num_tokens - 1}")
+        piece = self._vocab.piece(token)
+        return piece if piece or not special else self._vocab.text_of(token).encode()
+
+    def token_groups(self) -> TokenGroups:
+        """Look through the vocabulary, the first time only."""
+        if self._groups is None:
+            api, pointer = self._model.library.api, self._vocab_pointer()
+            every = range(self._vocab.num_tokens)
+            end = tuple(token for token in every if api.llama_vocab_is_eog(pointer, token))
+            control = tuple(token for token in every if api.llama_vocab_is_control(pointer, token))
+            self._groups = TokenGroups(count=len(every), end=end, control=tuple(sorted({*control} - {*end})))
+        return self._groups
+
+    def check_grammar(self, grammar: str) -> None:
+        """Let llama.cpp read the grammar."""
+        api = self._model.library.api
+        try:
+            api.llama_sampler_free(start_grammar(api, self._vocab_pointer(), grammar))
+        except GrammarError as error:
+            raise InputError(str(error)) from error
+
+    def _vocab_pointer(self) -> int:
+        if not self._model.pointer:
+            raise MachineError("the program is shutting down")
+        return int(self._model.library.api.llama_model_get_vocab(self._model.pointer))

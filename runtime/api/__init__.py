@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runtime.api import chat_completions, errors, guard, health, info, models, quit_program
-from runtime.api.context import EXTENSION
+from runtime.api.context import EXTENSION, METRICS_EXTENSION
+from runtime.api.metrics import Metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +25,7 @@ def create_app(service: ChatService, extra_blueprints: Sequence[Blueprint] = ())
     app = Flask("runtime.api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions[EXTENSION] = service
+    app.extensions[METRICS_EXTENSION] = Metrics()
     guard.install(app)
     errors.install(app)
     for module in (chat_completions, models, health, info, quit_program):

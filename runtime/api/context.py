@@ -12,14 +12,21 @@ from runtime.api.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runtime.api.metrics import Metrics
     from runtime.chat_service import ChatService
 
 EXTENSION = "chat_service"
+METRICS_EXTENSION = "metrics"
 
 
 def chat_service() -> ChatService:
     """Return the service of the current application."""
     return cast("ChatService", current_app.extensions[EXTENSION])
+
+
+def metrics() -> Metrics:
+    """Return the counts of the current application."""
+    return cast("Metrics", current_app.extensions[METRICS_EXTENSION])
 
 
 def client_gone() -> Callable[[], bool]:

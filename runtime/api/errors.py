@@ -9,6 +9,7 @@ from flask import Response, jsonify
 from werkzeug.exceptions import HTTPException
 
 from packer.errors import InputError, PackerError
+from runtime.chat_service import GrammarRefusedError
 from runtime.engine.errors import (
     EngineStoppedError,
     GenerationFailedError,
@@ -75,6 +76,8 @@ def api_error(error: Exception) -> ApiError:
         return ApiError(503, str(error), code="shutting_down", retry_after_s=RETRY_AFTER_S)
     if isinstance(error, GenerationFailedError):
         return ApiError(500, str(error), code="generation_failed")
+    if isinstance(error, GrammarRefusedError):
+        return ApiError(400, str(error), param=error.field, code="invalid_grammar")
     if isinstance(error, InputError):
         return ApiError(400, str(error), param="messages")
     if isinstance(error, PackerError):

@@ -1,65 +1,240 @@
-"""Builds llama.cpp sampler chains from sampling settings, in the order llama.cpp's own programs use."""
+"""Builds llama.cpp sampler chains from sampling settings, in the order llama.cpp's own programs use.
+
+The order is that of ``common/sampling.cpp``: logit bias, penalties, DRY, top-n-sigma, top-k, typical, top-p, min-p,
+XTC, temperature, choice. Mirostat takes the place of everything from top-n-sigma to min-p. A grammar stands outside the
+chain: as in ``common_sampler_sample``, a token is chosen freely first and only when the grammar forbids it are all
+candidates checked, which is slow with large vocabularies.
+
+A chain needs things that only the context knows (vocabulary, number of tokens), so it is built when the first token is
+chosen, in the thread that owns the context.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import math
 from typing import TYPE_CHECKING, Any
 
+from runtime.engine.sampling import NO_PENALTY
+from runtime.llama.errors import DecodeError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from runtime.engine.sampling import SamplingParams
 
-PENALTY_WINDOW_TOKENS = 64
 RANDOM_SEED = 0xFFFFFFFF
-NO_PENALTY = 1.0
+MIROSTAT_CANDIDATES = 100
+MIN_KEEP = 1
+MIROSTAT_1 = 1
+TOKEN_DATA_WORDS = 3
+"""``llama_token_data`` is three 4-byte words: id, logit, probability."""
+
+
+class GrammarError(DecodeError):
+    """The grammar can't be used: it is invalid, or this model has no token that could follow."""
 
 
 class Sampler:
-    """One sampler chain: the random state and the penalty window of one sequence."""
+    """One sampler chain: the random state, the penalty window and the grammar state of one sequence."""
 
     def __init__(self, api: Any, num_vocab_tokens: int, params: SamplingParams, prompt: Sequence[int]) -> None:
-        """Build the chain. A repeat penalty also counts the end of the prompt, as in llama.cpp's server."""
-        self._api = api
-        chain_params = api.llama_sampler_chain_default_params()
-        self._chain = api.llama_sampler_chain_init(chain_params)
-        for sampler in _samplers(api, num_vocab_tokens, params):
-            api.llama_sampler_chain_add(self._chain, sampler)
-        if params.repeat_penalty not in {0.0, NO_PENALTY}:
-            for token in prompt[-PENALTY_WINDOW_TOKENS:]:
-                api.llama_sampler_accept(self._chain, token)
+        """Prepare a chain for a vocabulary of ``num_vocab_tokens``.
 
-    def sample(self, context_pointer: int) -> int:
-        """Choose the next token from the last logits of the context, and remember it."""
-        return int(self._api.llama_sampler_sample(self._chain, context_pointer, -1))
+        DRY and the repeat penalty count ``prompt`` as well, as in llama.cpp's server.
+        """
+        self._api = api
+        self._num_vocab_tokens = num_vocab_tokens
+        self._params = params
+        self._prompt = prompt
+        self._chain: Any = None
+        self._grammar: Any = None
+        self._candidates: Candidates | None = None
+
+    def sample(self, context_pointer: int, index: int = -1) -> int:
+        """Choose the next token from the context's logits number ``index`` (-1: the last) and remember it.
+
+        Raises GrammarError when the grammar is invalid or leaves no token to choose.
+        """
+        if self._chain is None:
+            self._build(context_pointer)
+        if self._candidates is None:
+            return int(self._api.llama_sampler_sample(self._chain, context_pointer, index))
+        logits = self._api.llama_get_logits_ith(context_pointer, index)
+        token = self._candidates.choose(logits, [self._chain])
+        if not self._candidates.allowed(self._grammar, token):
+            token = self._candidates.choose(logits, [self._grammar, self._chain])
+            if not self._candidates.allowed(self._grammar, token):
+                raise GrammarError("no token of this model continues the reply as the grammar wants; simplify it")
+        self._api.llama_sampler_accept(self._chain, token)
+        self._api.llama_sampler_accept(self._grammar, token)
+        return token
 
     def close(self) -> None:
-        """Free the chain."""
-        if self._chain:
-            self._api.llama_sampler_free(self._chain)
-            self._chain = None
+        """Free the chain and the grammar."""
+        for pointer in (self._chain, self._grammar):
+            if pointer:
+                self._api.llama_sampler_free(pointer)
+        self._chain = self._grammar = self._candidates = None
+
+    def _build(self, context_pointer: int) -> None:
+        """Make the chain and the grammar for the model of this context."""
+        api, params = self._api, self._params
+        vocab = api.llama_model_get_vocab(api.llama_get_model(context_pointer))
+        if params.grammar is not None:
+            self._grammar = start_grammar(api, vocab, params.grammar)
+            self._candidates = Candidates(api, self._num_vocab_tokens)
+        builder = _Builder(api, vocab, self._num_vocab_tokens, int(api.llama_n_ctx(context_pointer)), params)
+        self._chain = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
+        for sampler in builder.samplers():
+            api.llama_sampler_chain_add(self._chain, sampler)
+        for sampler, window in builder.remembering:
+            for token in self._prompt[-window:]:
+                api.llama_sampler_accept(sampler, token)
 
 
-def _samplers(api: Any, num_vocab_tokens: int, params: SamplingParams) -> list[Any]:
-    chain = []
-    repeat_penalty = params.repeat_penalty if params.repeat_penalty > 0 else NO_PENALTY
-    if repeat_penalty != NO_PENALTY or params.frequency_penalty or params.presence_penalty:
-        chain.append(
-            api.llama_sampler_init_penalties(
-                num_vocab_tokens,
-                PENALTY_WINDOW_TOKENS,
-                repeat_penalty,
-                params.frequency_penalty,
-                params.presence_penalty,
-            )
+def start_grammar(api: Any, vocab: int, grammar: str) -> Any:
+    """Return a grammar sampler at its beginning. Raises GrammarError for text that is no GBNF."""
+    pointer = None
+    if grammar.strip() and "\0" not in grammar:
+        pointer = api.llama_sampler_init_grammar(vocab, grammar.encode("utf-8", "replace"), b"root")
+    if not pointer:
+        raise GrammarError("it is no valid GBNF with a rule named root (left recursion is not allowed either)")
+    return pointer
+
+
+class Candidates:
+    """A list of all tokens with their logits, ``(n_vocab,)``, that samplers narrow down to one."""
+
+    def __init__(self, api: Any, num_vocab_tokens: int) -> None:
+        """Allocate the list; it is filled anew for each choice, with strided copies that run in C."""
+        self._api = api
+        self._size = num_vocab_tokens
+        memory = bytearray(4 * TOKEN_DATA_WORDS * num_vocab_tokens)
+        self._data = (api.llama_token_data * num_vocab_tokens).from_buffer(memory)
+        self._ids = memoryview(memory).cast("i")[::TOKEN_DATA_WORDS]
+        self._logits = memoryview(memory).cast("f")[1::TOKEN_DATA_WORDS]
+        in_order = (ctypes.c_int32 * num_vocab_tokens)(*range(num_vocab_tokens))
+        self._in_order = memoryview(bytes(in_order)).cast("i")
+
+    def choose(self, logits: Any, samplers: Sequence[Any]) -> int:
+        """Return the token that ``samplers``, applied one after the other, choose from ``logits``; none accepts it."""
+        self._ids[:] = self._in_order
+        self._logits[:] = memoryview(ctypes.string_at(logits, 4 * self._size)).cast("f")
+        array = self._array(self._data, self._size)
+        for sampler in samplers:
+            self._api.llama_sampler_apply(sampler, ctypes.byref(array))
+        if not 0 <= array.selected < array.size:
+            raise GrammarError("no token can be chosen from what the grammar leaves")
+        return int(array.data[array.selected].id)
+
+    def allowed(self, grammar: Any, token: int) -> bool:
+        """Tell whether ``grammar`` lets ``token`` come next; changes nothing."""
+        one = (self._api.llama_token_data * 1)(self._api.llama_token_data(token, 0.0, 0.0))
+        array = self._array(one, 1)
+        self._api.llama_sampler_apply(grammar, ctypes.byref(array))
+        return bool(math.isfinite(one[0].logit))
+
+    def _array(self, data: Any, size: int) -> Any:
+        pointer = ctypes.cast(data, ctypes.POINTER(self._api.llama_token_data))
+        return self._api.llama_token_data_array(pointer, size, -1, False)
+
+
+class _Builder:
+    """Makes the members of a chain; ``remembering`` lists those that want the prompt, with their window in tokens."""
+
+    def __init__(
+        self, api: Any, vocab: int, num_vocab_tokens: int, context_tokens: int, params: SamplingParams
+    ) -> None:
+        self._api = api
+        self._vocab = vocab
+        self._num_vocab_tokens = num_vocab_tokens
+        self._context_tokens = context_tokens
+        self._params = params
+        self._seed = RANDOM_SEED if params.seed is None else params.seed % RANDOM_SEED
+        self.remembering: list[tuple[Any, int]] = []
+
+    def samplers(self) -> Iterator[Any]:
+        """Yield the chain's members in order; the last one chooses."""
+        yield from self._logit_bias()
+        yield from self._penalties()
+        yield from self._dry()
+        if self._params.greedy:
+            yield self._api.llama_sampler_init_greedy()
+        elif self._params.mirostat:
+            yield from self._mirostat()
+        else:
+            yield from self._filters()
+            yield from self._choice()
+
+    def _logit_bias(self) -> Iterator[Any]:
+        """Add the biases of the request to those of tokens that the model's maker suppressed."""
+        count = ctypes.c_int32(0)
+        suppressed = self._api.llama_vocab_get_suppress_tokens(self._vocab, ctypes.byref(count))
+        never = [(int(suppressed[index]), -math.inf) for index in range(count.value)]
+        known = [pair for pair in self._params.logit_bias if 0 <= pair[0] < self._num_vocab_tokens]
+        biases = [self._api.llama_logit_bias(token, bias) for token, bias in (*known, *never)]
+        if biases:
+            array = (self._api.llama_logit_bias * len(biases))(*biases)
+            yield self._api.llama_sampler_init_logit_bias(self._num_vocab_tokens, len(biases), array)
+
+    def _penalties(self) -> Iterator[Any]:
+        params = self._params
+        if not params.penalizes:
+            return
+        window = self._window(params.repeat_last_n)
+        repeat_penalty = params.repeat_penalty if params.repeat_penalty > 0 else NO_PENALTY
+        sampler = self._api.llama_sampler_init_penalties(
+            self._num_vocab_tokens, window, repeat_penalty, params.frequency_penalty, params.presence_penalty
         )
-    if params.greedy:
-        return [*chain, api.llama_sampler_init_greedy()]
-    seed = RANDOM_SEED if params.seed is None else params.seed % RANDOM_SEED
-    return [
-        *chain,
-        api.llama_sampler_init_top_k(params.top_k),
-        api.llama_sampler_init_top_p(params.top_p, 1),
-        api.llama_sampler_init_min_p(params.min_p, 1),
-        api.llama_sampler_init_temp(params.temperature),
-        api.llama_sampler_init_dist(seed),
-    ]
+        if repeat_penalty != NO_PENALTY:
+            self.remembering.append((sampler, window))
+        yield sampler
+
+    def _dry(self) -> Iterator[Any]:
+        params, window = self._params, self._window(self._params.dry_penalty_last_n)
+        if params.dry_multiplier == 0 or window == 0:
+            return
+        breakers = [text.encode("utf-8", "replace") for text in params.dry_sequence_breakers]
+        sampler = self._api.llama_sampler_init_dry(
+            self._vocab,
+            params.dry_multiplier,
+            params.dry_base,
+            params.dry_allowed_length,
+            window,
+            (ctypes.c_char_p * len(breakers))(*breakers),
+            len(breakers),
+        )
+        self.remembering.append((sampler, window))
+        yield sampler
+
+    def _filters(self) -> Iterator[Any]:
+        api, params = self._api, self._params
+        if params.top_n_sigma > 0:
+            yield api.llama_sampler_init_top_n_sigma(params.top_n_sigma)
+        yield api.llama_sampler_init_top_k(params.top_k)
+        if params.typical_p < 1:
+            yield api.llama_sampler_init_typical(params.typical_p, MIN_KEEP)
+        yield api.llama_sampler_init_top_p(params.top_p, MIN_KEEP)
+        yield api.llama_sampler_init_min_p(params.min_p, MIN_KEEP)
+        if params.xtc_probability > 0:
+            yield api.llama_sampler_init_xtc(params.xtc_probability, params.xtc_threshold, MIN_KEEP, self._seed)
+
+    def _choice(self) -> Iterator[Any]:
+        api, params = self._api, self._params
+        yield api.llama_sampler_init_temp_ext(params.temperature, params.dynatemp_range, params.dynatemp_exponent)
+        yield api.llama_sampler_init_dist(self._seed)
+
+    def _mirostat(self) -> Iterator[Any]:
+        api, params = self._api, self._params
+        yield api.llama_sampler_init_temp(params.temperature)
+        if params.mirostat == MIROSTAT_1:
+            yield api.llama_sampler_init_mirostat(
+                self._num_vocab_tokens, self._seed, params.mirostat_tau, params.mirostat_eta, MIROSTAT_CANDIDATES
+            )
+        else:
+            yield api.llama_sampler_init_mirostat_v2(self._seed, params.mirostat_tau, params.mirostat_eta)
+
+    def _window(self, num_tokens: int) -> int:
+        """Limit a window to the context; -1 means all of it."""
+        return self._context_tokens if num_tokens < 0 else min(num_tokens, self._context_tokens)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from packer.errors import InputError
-from runtime.api import chat_completions
+from runtime.api import replies
 from runtime.engine.engine import Engine
 
 if TYPE_CHECKING:
@@ -124,12 +124,42 @@ def test_text_parts_are_joined(client: FlaskClient, encoder: Any) -> None:
         ({"stream": "yes"}, "stream"),
         ({"stream_options": 1}, "stream_options"),
         ({"stream": True, "stream_options": {"include_usage": 1}}, "stream_options.include_usage"),
-        ({"n": 2}, "n"),
+        ({"n": 9}, "n"),
         ({"n": 0}, "n"),
         ({"model": 5}, "model"),
         ({"tools": [{}]}, "tools"),
         ({"logprobs": True}, "logprobs"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "yaml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.schema"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"pattern": "^a$"}}}},
+            "response_format.json_schema.schema",
+        ),
+        ({"json_schema": {"type": "wizard"}}, "json_schema"),
+        ({"grammar": 5}, "grammar"),
+        ({"grammar": 'root ::= "a"', "response_format": {"type": "json_object"}}, "grammar"),
+        ({"typical_p": 2}, "typical_p"),
+        ({"repeat_last_n": -2}, "repeat_last_n"),
+        ({"dry_multiplier": -1}, "dry_multiplier"),
+        ({"dry_base": 0.5}, "dry_base"),
+        ({"dry_allowed_length": "2"}, "dry_allowed_length"),
+        ({"dry_penalty_last_n": 1.5}, "dry_penalty_last_n"),
+        ({"dry_sequence_breakers": "x"}, "dry_sequence_breakers"),
+        ({"dry_sequence_breakers": [""]}, "dry_sequence_breakers"),
+        ({"dry_sequence_breakers": ["x"] * 17}, "dry_sequence_breakers"),
+        ({"xtc_probability": 2}, "xtc_probability"),
+        ({"xtc_threshold": -1}, "xtc_threshold"),
+        ({"mirostat": 3}, "mirostat"),
+        ({"mirostat_tau": "x"}, "mirostat_tau"),
+        ({"mirostat_eta": 2}, "mirostat_eta"),
+        ({"ignore_eos": 1}, "ignore_eos"),
+        ({"logit_bias": 5}, "logit_bias"),
+        ({"logit_bias": {"5": "x"}}, "logit_bias"),
+        ({"logit_bias": {"5": True}}, "logit_bias"),
+        ({"logit_bias": [[5]]}, "logit_bias"),
+        ({"logit_bias": [[-1, 2]]}, "logit_bias"),
+        ({"logit_bias": [[True, 2]]}, "logit_bias"),
         ({"response_format": ["json"]}, "response_format"),
     ],
 )
@@ -223,12 +253,12 @@ def test_closing_a_stream_frees_the_engine(client: FlaskClient, engine: Engine, 
 def test_a_client_that_leaves_while_nothing_is_sent(
     client: FlaskClient, engine: Engine, runner: Any, monkeypatch: pytest.MonkeyPatch, stream: bool
 ) -> None:
-    monkeypatch.setattr(chat_completions, "POLL_S", 0.01)
+    monkeypatch.setattr(replies, "POLL_S", 0.01)
     runner.gate = threading.Semaphore(0)
     gone = {"waitress.client_disconnected": lambda: len(polls) > 3 or polls.append(1)}
     polls: list[int] = []
     answer = client.post("/v1/chat/completions", json={"messages": HI, "stream": stream}, environ_overrides=gone)
-    assert answer.status_code == chat_completions.CLIENT_CLOSED_REQUEST
+    assert answer.status_code == replies.CLIENT_CLOSED_REQUEST
     runner.gate = None
     assert ask(client).status_code == 200
     assert engine._running is None
@@ -292,7 +322,7 @@ def test_requests_wait_for_the_model(runner: Any, make_client: Callable[..., Fla
 def test_waiting_for_the_model_has_a_limit(
     runner: Any, make_client: Callable[..., FlaskClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chat_completions, "LOADING_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(replies, "LOADING_TIMEOUT_S", 0.01)
     loaded = threading.Event()
     engine = Engine(lambda _progress: loaded.wait(5) and runner)
     client = make_client(engine)
