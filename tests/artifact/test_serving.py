@@ -62,6 +62,37 @@ def test_the_openai_client_streams_the_same_reply(client: openai.OpenAI) -> None
     assert len([chunk for chunk in chunks if chunk.choices]) >= 4
 
 
+SCHEMA = {
+    "type": "object",
+    "properties": {"answer": {"enum": ["yes", "no"]}, "sure": {"type": "boolean"}},
+    "required": ["answer", "sure"],
+    "additionalProperties": False,
+}
+
+
+def test_a_schema_makes_every_reply_valid_json(client: openai.OpenAI) -> None:
+    """The model's weights are random: the grammar alone gives the shape."""
+    form = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": SCHEMA}}
+    for seed in range(4):
+        reply = client.chat.completions.create(
+            model="any",
+            messages=MESSAGES,  # type: ignore[arg-type]
+            response_format=form,  # type: ignore[arg-type]
+            max_tokens=60,
+            temperature=1,
+            seed=seed,
+        )
+        verdict = json.loads(reply.choices[0].message.content or "")
+        assert verdict["answer"] in {"yes", "no"}
+        assert type(verdict["sure"]) is bool
+        assert set(verdict) == {"answer", "sure"}
+
+
+def test_several_choices_come_back(client: openai.OpenAI) -> None:
+    reply = client.chat.completions.create(model="any", messages=MESSAGES, max_tokens=4, n=3, temperature=1)  # type: ignore[arg-type]
+    assert [choice.index for choice in reply.choices] == [0, 1, 2]
+
+
 def test_models_and_health(client: openai.OpenAI, server: program.Server) -> None:
     assert len(client.models.list().data) == 1
     assert server.json("/health")["status"] == "ok"
@@ -75,7 +106,9 @@ def test_models_and_health(client: openai.OpenAI, server: program.Server) -> Non
         ({"messages": "hi"}, "messages"),
         ({"messages": MESSAGES, "temperature": "hot"}, "temperature"),
         ({"messages": MESSAGES, "max_tokens": -3}, "max_tokens"),
-        ({"messages": MESSAGES, "n": 5}, "n"),
+        ({"messages": MESSAGES, "n": 500}, "n"),
+        ({"messages": MESSAGES, "response_format": {"type": "poem"}}, "response_format"),
+        ({"messages": MESSAGES, "mirostat": 9}, "mirostat"),
         ({"messages": [{"role": "user", "content": "word " * 9000}]}, "tokens"),
     ],
 )
