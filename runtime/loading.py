@@ -22,6 +22,18 @@ if TYPE_CHECKING:
 BATCH_TOKENS = 512
 MODEL_SHARE = 0.95
 MEBIBYTE = 1 << 20
+MAX_SLOTS = 8
+SLOT_TOKENS = 1024
+SMALL_SLOT_TOKENS = 256
+SMALL_SLOTS = 4
+IDLE_SEQUENCES = 8
+"""Sequences kept in the KV cache beyond those in work, for the beginnings they share with later requests."""
+
+
+def choose_slots(context_tokens: int) -> int:
+    """Return how many requests to work on together: 8 from a context of 8,192 tokens on, 4 from 1,024 on."""
+    wanted = context_tokens // SLOT_TOKENS
+    return max(1, min(MAX_SLOTS, max(wanted, min(SMALL_SLOTS, context_tokens // SMALL_SLOT_TOKENS))))
 
 
 class ModelLoader:
@@ -34,13 +46,18 @@ class ModelLoader:
         *,
         context_size: int,
         num_threads: int,
+        num_slots: int = 0,
         free_bytes: Callable[[], int | None] = available_bytes,
     ) -> None:
-        """Prepare to load ``file`` with a context of ``context_size`` tokens (0: the model's limit)."""
+        """Prepare to load ``file`` with a context of ``context_size`` tokens (0: the model's limit).
+
+        ``num_slots`` is the most requests worked on at the same time; 0 lets the size of the context decide.
+        """
         self._library = library
         self._file = file
         self._context_size = context_size
         self._num_threads = num_threads
+        self._num_slots = num_slots
         self._free_bytes = free_bytes
         self.encoder: PromptEncoder | None = None
         self.context: ContextChoice | None = None
@@ -52,14 +69,20 @@ class ModelLoader:
             choice = choose_context(self._context_size, model.context_length)
             self._check_memory(model, choice.size_tokens)
             encoder = LlamaPromptEncoder(model)
+            slots = self._num_slots or choose_slots(choice.size_tokens)
             context = Context(
-                model, num_tokens=choice.size_tokens, batch_tokens=BATCH_TOKENS, num_threads=self._num_threads
+                model,
+                num_tokens=choice.size_tokens,
+                batch_tokens=BATCH_TOKENS,
+                num_threads=self._num_threads,
+                # States of recurrent models are large, so none is kept for an idle sequence beyond the slots.
+                num_sequences=slots + (0 if model.has_state else IDLE_SEQUENCES),
             )
         except BaseException:
             model.close()
             raise
         self.encoder, self.context = encoder, choice
-        return LlamaModelRunner(model, context)
+        return LlamaModelRunner(model, context, slots)
 
     def _check_memory(self, model: Model, num_tokens: int) -> None:
         """Refuse a KV cache that is larger than all the memory there is: the kernel would kill the process."""

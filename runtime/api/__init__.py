@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runtime.api import chat_completions, errors, guard, health, info, models, quit_program
+from runtime.api import (
+    chat_completions,
+    completions,
+    errors,
+    guard,
+    health,
+    info,
+    models,
+    quit_program,
+    tokens,
+)
 from runtime.api.context import EXTENSION, METRICS_EXTENSION
 from runtime.api.metrics import Metrics
 
@@ -28,7 +38,7 @@ def create_app(service: ChatService, extra_blueprints: Sequence[Blueprint] = ())
     app.extensions[METRICS_EXTENSION] = Metrics()
     guard.install(app)
     errors.install(app)
-    for module in (chat_completions, models, health, info, quit_program):
+    for module in (chat_completions, completions, tokens, models, health, info, quit_program):
         app.register_blueprint(module.create_blueprint())
     for blueprint in extra_blueprints:
         app.register_blueprint(blueprint)

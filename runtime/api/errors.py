@@ -64,12 +64,12 @@ class ApiError(Exception):
         return response
 
 
-def api_error(error: Exception) -> ApiError:
-    """Translate what the engine or the service raised."""
+def api_error(error: Exception, prompt_field: str = "messages") -> ApiError:
+    """Translate what the engine or the service raised; ``prompt_field`` is at fault when the prompt is."""
     if isinstance(error, ApiError):
         return error
     if isinstance(error, PromptTooLongError):
-        return ApiError(400, str(error), param="messages", code="context_length_exceeded")
+        return ApiError(400, str(error), param=prompt_field, code="context_length_exceeded")
     if isinstance(error, QueueFullError):
         return ApiError(503, str(error), code="queue_full", retry_after_s=RETRY_AFTER_S)
     if isinstance(error, EngineStoppedError):
@@ -79,7 +79,7 @@ def api_error(error: Exception) -> ApiError:
     if isinstance(error, GrammarRefusedError):
         return ApiError(400, str(error), param=error.field, code="invalid_grammar")
     if isinstance(error, InputError):
-        return ApiError(400, str(error), param="messages")
+        return ApiError(400, str(error), param=prompt_field)
     if isinstance(error, PackerError):
         return ApiError(503, str(error), code="unavailable", retry_after_s=RETRY_AFTER_S)
     _LOG.error("a request failed unexpectedly", exc_info=error)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Response
 
+from packer.errors import PackerError
 from runtime.api.context import chat_service, client_gone, metrics
 from runtime.api.errors import ApiError, api_error
 from runtime.engine.sequence import Event, Failed, Finished, RequestHandle, TextDelta, Usage
@@ -108,11 +109,18 @@ class Replies:
         return None
 
 
-def start_replies(start: Callable[[], list[RequestHandle]]) -> Replies:
-    """Wait for the model, call ``start`` and wait until the first reply begins. Raises ApiError."""
+def start_replies(start: Callable[[], list[RequestHandle]], prompt_field: str = "messages") -> Replies:
+    """Wait for the model, call ``start`` and wait until the first reply begins.
+
+    Raises ApiError; ``prompt_field`` is the field at fault when the prompt is.
+    """
     gone = client_gone()
     require_ready(gone)
-    return Replies(start(), gone, metrics())
+    try:
+        handles = start()
+    except PackerError as error:
+        raise api_error(error, prompt_field) from error
+    return Replies(handles, gone, metrics())
 
 
 def require_ready(gone: Callable[[], bool] | None = None) -> None:

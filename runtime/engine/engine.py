@@ -1,8 +1,7 @@
-"""The engine: one thread that owns the model and works on one sequence at a time, in steps.
+"""The engine: one thread that owns the model and works on many requests together, step by step.
 
-A step is schedule → run → postprocess: choose the sequence and its next tokens, run them through the model, sample
-and publish. Prompts are read in batches, so cancelling takes effect between two of them; generation checks before
-every token. The KV cache of the last sequence is kept and the common beginning of the next prompt is not read again.
+Requests wait in a bounded queue and are let in, in order of arrival, as soon as there is a slot and room for prompt and
+reply; :class:`Worker` does the steps. Requests join and leave between any two of them.
 
 It does not know where the model comes from (a ``load`` callable makes the runner, in the engine's thread, so that a
 server can answer meanwhile) nor what becomes of the text.
@@ -10,8 +9,10 @@ server can answer meanwhile) nor what becomes of the text.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,14 +26,12 @@ from runtime.engine.errors import (
     PromptTooLongError,
     QueueFullError,
 )
-from runtime.engine.sequence import Failed, Finished, RequestHandle, Sequence, TextDelta
-from runtime.llama.errors import DecodeError, DecodeInterruptedError
+from runtime.engine.sequence import Failed, RequestHandle, Sequence
+from runtime.engine.worker import Worker, discard, finished
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence as Items
-
-    from runtime.engine.model_runner import ModelRunner, TokenSampler
-    from runtime.engine.sequence import FinishReason, GenerationRequest
+    from runtime.engine.model_runner import ModelRunner
+    from runtime.engine.sequence import GenerationRequest
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,12 +50,14 @@ class EngineStatus:
     error: Exception | None
 
 
-def common_prefix_length(left: Items[int], right: Items[int]) -> int:
-    """Return how many tokens two sequences share at their beginning."""
-    for index, (one, other) in enumerate(zip(left, right, strict=False)):
-        if one != other:
-            return index
-    return min(len(left), len(right))
+@dataclass(frozen=True, kw_only=True)
+class EngineLoad:
+    """How busy the engine is: requests in work and waiting, and cells of the KV cache in use, idle chats included."""
+
+    num_running: int
+    num_waiting: int
+    num_cells_used: int
+    num_cells: int
 
 
 class Engine:
@@ -68,10 +69,9 @@ class Engine:
         self._max_waiting = max_waiting
         self._condition = threading.Condition()
         self._waiting: deque[Sequence] = deque()
-        self._running: Sequence | None = None
-        self._sampler: TokenSampler | None = None
+        self._order = itertools.count()
         self._runner: ModelRunner | None = None
-        self._cached: list[int] = []
+        self._worker: Worker | None = None
         self._status = EngineStatus(state="loading", progress=0.0, error=None)
         self._stopping = False
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
@@ -109,6 +109,19 @@ class Engine:
         """Size of the context of the loaded model. Raises EngineStoppedError when there is none."""
         return self._loaded_runner().context_tokens
 
+    def current_load(self) -> EngineLoad:
+        """Return how busy the engine is; a snapshot, all zero without a model."""
+        with self._condition:
+            worker, num_waiting = self._worker, len(self._waiting)
+        if worker is None:
+            return EngineLoad(num_running=0, num_waiting=num_waiting, num_cells_used=0, num_cells=0)
+        return EngineLoad(
+            num_running=len(worker.running),
+            num_waiting=num_waiting,
+            num_cells_used=worker.cache.num_cells - worker.cache.num_free_cells,
+            num_cells=worker.cache.num_cells,
+        )
+
     def submit(self, request: GenerationRequest) -> RequestHandle:
         """Queue a request. Raises PromptTooLongError, QueueFullError or what :meth:`require_loaded` raises."""
         runner = self._loaded_runner()
@@ -122,7 +135,7 @@ class Engine:
                 raise EngineStoppedError("the program is shutting down")
             if len(self._waiting) >= self._max_waiting:
                 raise QueueFullError(f"{len(self._waiting)} requests wait already; try again in a few seconds")
-            self._waiting.append(Sequence.from_request(request, handle))
+            self._waiting.append(Sequence.from_request(request, handle, next(self._order)))
             self._condition.notify_all()
         return handle
 
@@ -139,9 +152,10 @@ class Engine:
             return self._runner
 
     def _wake(self) -> None:
-        """React to a cancelled handle: a decode that works for it alone is cut short."""
-        running, runner = self._running, self._runner
-        if running is not None and running.handle.cancelled and runner is not None:
+        """React to a cancelled handle: a batch that works only for cancelled requests is cut short."""
+        worker, runner = self._worker, self._runner
+        in_flight = worker.in_flight if worker is not None else ()
+        if in_flight and runner is not None and all(one.handle.cancelled for one in in_flight):
             runner.interrupt()
 
     # --- the engine's own thread -------------------------------------------------------------------------------
@@ -150,16 +164,19 @@ class Engine:
         runner = self._load_runner()
         if runner is None:
             return
+        worker = self._worker = Worker(runner, clock=time.perf_counter, is_stopping=lambda: self._stopping)
+        self._set_status("ready", None)
         try:
-            while self._step(runner):
-                pass
+            while self._admit(worker):
+                worker.step()
+                self._take_back(worker)
         except Exception as error:  # thread boundary: nobody above could see it
             _LOG.exception("the engine stopped unexpectedly")
             self._set_status("failed", error)
         finally:
-            self._drain(EngineStoppedError("the program is shutting down"))
+            self._drain(worker, EngineStoppedError("the program is shutting down"))
             with self._condition:
-                self._runner = None
+                self._runner = self._worker = None
             runner.close()
 
     def _load_runner(self) -> ModelRunner | None:
@@ -172,7 +189,6 @@ class Engine:
             return None
         with self._condition:
             self._runner = runner
-        self._set_status("ready", None)
         return runner
 
     def _report_progress(self, progress: float) -> bool:
@@ -186,106 +202,33 @@ class Engine:
             self._status = EngineStatus(state=state, progress=1.0 if state == "ready" else 0.0, error=error)
             self._condition.notify_all()
 
-    def _step(self, runner: ModelRunner) -> bool:
-        """Do one step; ``False`` when the engine is to end."""
-        sequence = self._schedule()
-        if sequence is None:
-            return False
-        runner.clear_interrupt()
-        if self._stopping:
-            return False
-        if sequence.handle.cancelled:
-            self._finish(sequence, "cancelled")
-            return True
-        try:
-            token = self._run(runner, sequence)
-        except DecodeInterruptedError:
-            self._rewind(runner, sequence)
-        except DecodeError as error:
-            _LOG.error("generation failed: %s", error)
-            self._rewind(runner, sequence)
-            self._end(sequence, Failed(error=GenerationFailedError(str(error))))
-        else:
-            if token is not None:
-                self._accept(runner, sequence, token)
+    def _admit(self, worker: Worker) -> bool:
+        """Wait for work and let in what can be let in, in order; ``False`` when the engine is to end."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._stopping or worker.running or self._waiting)
+            if self._stopping:
+                return False
+            gone = [sequence for sequence in self._waiting if sequence.handle.cancelled]
+            for sequence in gone:
+                self._waiting.remove(sequence)
+            while self._waiting and worker.can_admit(self._waiting[0]):
+                worker.admit(self._waiting.popleft())
+        for sequence in gone:
+            discard(sequence, finished(sequence, "cancelled"))
         return True
 
-    def _schedule(self) -> Sequence | None:
-        """Return the running sequence, or wait for the next one; ``None`` when stopping."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._stopping or self._running or self._waiting)
-            if self._stopping:
-                return None
-            if self._running is None:
-                self._running = self._waiting.popleft()
-            return self._running
+    def _take_back(self, worker: Worker) -> None:
+        """Put sequences that had to give way first in the queue again."""
+        preempted = worker.take_preempted()
+        if preempted:
+            with self._condition:
+                self._waiting.extendleft(reversed(preempted))
 
-    def _run(self, runner: ModelRunner, sequence: Sequence) -> int | None:
-        """Run the next tokens of ``sequence``; return a new token once the prompt is read."""
-        if not sequence.started:
-            self._begin(runner, sequence)
-        chunk = sequence.next_chunk(runner.batch_tokens)
-        is_last = sequence.num_computed + len(chunk) == len(sequence.tokens)
-        runner.decode(chunk, sequence.num_computed, want_logits=is_last)
-        sequence.num_computed += len(chunk)
-        self._cached.extend(chunk)
-        return self._sampler.sample() if is_last and self._sampler is not None else None
-
-    def _begin(self, runner: ModelRunner, sequence: Sequence) -> None:
-        """Keep the part of the KV cache that the new prompt shares; its last token is always read anew."""
-        shared = min(common_prefix_length(self._cached, sequence.tokens), len(sequence.tokens) - 1)
-        self._truncate(runner, shared)
-        sequence.num_computed = sequence.num_reused = len(self._cached)
-        self._sampler = runner.start_sampler(sequence.request.sampling, sequence.request.prompt_tokens)
-        sequence.started = True
-
-    def _truncate(self, runner: ModelRunner, num_tokens: int) -> None:
-        kept = runner.truncate(num_tokens)
-        self._cached = self._cached[:num_tokens] if kept else []
-
-    def _rewind(self, runner: ModelRunner, sequence: Sequence) -> None:
-        """Bring cache and books in line again after a decode that ended early."""
-        self._truncate(runner, sequence.num_computed)
-        sequence.num_computed = len(self._cached)
-
-    def _accept(self, runner: ModelRunner, sequence: Sequence, token: int) -> None:
-        """Publish a new token and end the sequence where it ends."""
-        if runner.is_end(token):
-            self._finish(sequence, "stop")
-            return
-        sequence.tokens.append(token)
-        self._publish(sequence, sequence.text.push(runner.piece(token)))
-        limit = sequence.request.max_tokens
-        if sequence.text.stopped:
-            self._finish(sequence, "stop")
-        elif (limit is not None and len(sequence.generated) >= limit) or len(sequence.tokens) >= runner.context_tokens:
-            self._finish(sequence, "length")
-
-    def _publish(self, sequence: Sequence, text: str) -> None:
-        if text:
-            sequence.handle.put(TextDelta(text=text))
-
-    def _finish(self, sequence: Sequence, reason: FinishReason) -> None:
-        if reason != "cancelled":
-            self._publish(sequence, sequence.text.finish())
-        self._end(sequence, Finished(reason=reason, usage=sequence.usage(), token_ids=tuple(sequence.generated)))
-
-    def _end(self, sequence: Sequence, event: Finished | Failed) -> None:
-        """Free the slot, then tell the owner, who may submit the next request at once."""
-        if self._sampler is not None:
-            self._sampler.close()
-            self._sampler = None
-        with self._condition:
-            self._running = None
-        sequence.handle.put(event)
-
-    def _drain(self, error: Exception) -> None:
+    def _drain(self, worker: Worker, error: Exception) -> None:
         """Fail everything that is running or waiting."""
         with self._condition:
             self._stopping = True
             waiting, self._waiting = list(self._waiting), deque()
-            running = self._running
-        if running is not None:
-            self._end(running, Failed(error=error))
+        worker.fail_all(error)
         for sequence in waiting:
-            sequence.handle.put(Failed(error=error))
+            discard(sequence, Failed(error=error))

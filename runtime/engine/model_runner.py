@@ -5,8 +5,11 @@ It executes; it decides nothing. Tests put a small model of their own behind the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from runtime.llama.context import Row
+from runtime.llama.errors import DecodeError
 from runtime.llama.sampler import Sampler
 
 if TYPE_CHECKING:
@@ -18,31 +21,56 @@ if TYPE_CHECKING:
 
 
 class TokenSampler(Protocol):
-    """Chooses the tokens of one sequence."""
-
-    def sample(self) -> int:
-        """Return the next token from the logits of the last decode."""
+    """Chooses the tokens of one sequence; made and used by a :class:`ModelRunner`."""
 
     def close(self) -> None:
         """Release what the sampler holds."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """The next tokens of one cached sequence, the first at ``position``; ``sampler`` is set if one is to follow."""
+
+    cache_id: int
+    tokens: list[int]
+    position: int
+    sampler: TokenSampler | None
+
+
+Sampled = int | DecodeError | None
+"""The next token; or why none can be chosen; or nothing, because none was wanted."""
+
+
 class ModelRunner(Protocol):
-    """A loaded model with a KV cache for one sequence. All but :meth:`interrupt` belong to the engine's thread."""
+    """A loaded model with a KV cache. All but :meth:`interrupt` belong to the engine's thread."""
 
     @property
     def context_tokens(self) -> int:
-        """Tokens the KV cache holds."""
+        """Tokens the KV cache holds, for all sequences together."""
 
     @property
     def batch_tokens(self) -> int:
-        """The most tokens of one decode."""
+        """The most tokens of one step."""
 
-    def decode(self, tokens: Sequence[int], position: int, *, want_logits: bool) -> None:
-        """Run ``tokens``, the first at ``position``. Raises DecodeError or DecodeInterruptedError."""
+    @property
+    def num_slots(self) -> int:
+        """The most sequences of one step."""
 
-    def truncate(self, num_tokens: int) -> bool:
-        """Keep the first ``num_tokens`` of the cache; ``False`` when that is impossible and the cache is now empty."""
+    @property
+    def num_cached(self) -> int:
+        """The most sequences the KV cache keeps, at least ``num_slots``; their ids begin at 0."""
+
+    def run(self, chunks: Sequence[Chunk]) -> list[Sampled]:
+        """Run a step; return the next token of each chunk that has a sampler, or why none could be chosen.
+
+        Raises DecodeError or DecodeInterruptedError; the cache may then hold some of the tokens.
+        """
+
+    def truncate(self, cache_id: int, num_tokens: int) -> bool:
+        """Keep the first ``num_tokens`` of a cached sequence; ``False`` when it can't be cut and is now empty."""
+
+    def copy(self, source_id: int, target_id: int, num_tokens: int) -> bool:
+        """Let an empty sequence begin with ``num_tokens`` of another; ``False`` when it can't and stays empty."""
 
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> TokenSampler:
         """Make the sampler of a new sequence."""
@@ -54,52 +82,64 @@ class ModelRunner(Protocol):
         """Tell whether a token ends the reply."""
 
     def interrupt(self) -> None:
-        """Make a running decode end early; from any thread."""
+        """Make a running step end early; from any thread."""
 
     def clear_interrupt(self) -> None:
-        """Allow decoding again."""
+        """Allow steps again."""
 
     def close(self) -> None:
         """Free the cache and the model."""
 
 
-class _BoundSampler:
-    """A llama.cpp sampler chain together with the context whose logits it reads."""
-
-    def __init__(self, sampler: Sampler, context: Context) -> None:
-        self._sampler = sampler
-        self._context = context
-
-    def sample(self) -> int:
-        return self._sampler.sample(self._context.pointer)
-
-    def close(self) -> None:
-        self._sampler.close()
-
-
 class LlamaModelRunner:
     """The llama.cpp implementation of :class:`ModelRunner`."""
 
-    def __init__(self, model: Model, context: Context) -> None:
-        """Take over a model and a context made from it."""
+    def __init__(self, model: Model, context: Context, num_slots: int) -> None:
+        """Take over a model and a context made from it, which has at least ``num_slots`` sequences."""
         self.model = model
         self._context = context
         self.context_tokens = context.num_tokens
         self.batch_tokens = context.batch_tokens
+        self.num_slots = num_slots
+        self.num_cached = context.num_sequences
         self.piece = model.vocab.piece
         self.is_end = model.vocab.is_end
         self.truncate = context.truncate
+        self.copy = context.copy
         self.interrupt = context.interrupt
         self.clear_interrupt = context.clear_interrupt
 
-    def decode(self, tokens: Sequence[int], position: int, *, want_logits: bool) -> None:
-        """Run ``tokens`` through the model; see :meth:`runtime.llama.context.Context.decode`."""
-        self._context.decode(tokens, position, want_logits=want_logits)
+    def run(self, chunks: Sequence[Chunk]) -> list[Sampled]:
+        """Decode all chunks as one batch and sample from the last row of each that wants it."""
+        rows = [
+            Row(
+                sequence_id=chunk.cache_id,
+                tokens=chunk.tokens,
+                position=chunk.position,
+                want_logits=chunk.sampler is not None,
+            )
+            for chunk in chunks
+        ]
+        self._context.decode(rows)
+        sampled: list[Sampled] = []
+        last = -1
+        for chunk in chunks:
+            last += len(chunk.tokens)
+            sampled.append(self._sample(chunk.sampler, last))
+        return sampled
+
+    def _sample(self, sampler: TokenSampler | None, row: int) -> Sampled:
+        """Choose a token from the logits of ``row``; a failure concerns only the sequence of this sampler."""
+        if not isinstance(sampler, Sampler):
+            return None
+        try:
+            return sampler.sample(self._context.pointer, row)
+        except DecodeError as error:
+            return error
 
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> TokenSampler:
         """Make a sampler chain for a new sequence."""
-        sampler = Sampler(self.model.library.api, self.model.vocab.num_tokens, params, prompt)
-        return _BoundSampler(sampler, self._context)
+        return Sampler(self.model.library.api, self.model.vocab.num_tokens, params, prompt)
 
     def close(self) -> None:
         """Free context and model, in this order."""

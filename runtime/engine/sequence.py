@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from collections.abc import Sequence as Items
 
+    from runtime.engine.model_runner import TokenSampler
     from runtime.engine.sampling import SamplingParams
 
 FinishReason = Literal["stop", "length", "cancelled"]
@@ -112,21 +113,31 @@ class RequestHandle:
 
 @dataclass(kw_only=True)
 class Sequence:
-    """A request in the engine: its tokens (prompt, then reply) and how many of them the KV cache holds."""
+    """A request in the engine: its tokens (prompt, then reply) and how many of them the KV cache holds.
+
+    ``cache_id`` names its place in the cache; ``None`` while it has none, which is before its first step and after
+    it had to give way to others. ``order`` is the order of arrival, ``last_step`` the last step it had a part in.
+    """
 
     request: GenerationRequest
     handle: RequestHandle
     tokens: list[int]
     text: TextStream
+    order: int = 0
+    cache_id: int | None = None
+    sampler: TokenSampler | None = None
     num_computed: int = 0
-    num_reused: int = 0
-    started: bool = False
+    num_reused: int | None = None
+    num_reserved: int = 0
+    last_step: int = -1
+    suspect: bool = False
     submitted_at_s: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def from_request(cls, request: GenerationRequest, handle: RequestHandle) -> Sequence:
+    def from_request(cls, request: GenerationRequest, handle: RequestHandle, order: int = 0) -> Sequence:
         """Make the waiting sequence of a request."""
-        return cls(request=request, handle=handle, tokens=list(request.prompt_tokens), text=TextStream(request.stop))
+        text = TextStream(request.stop)
+        return cls(request=request, handle=handle, tokens=list(request.prompt_tokens), text=text, order=order)
 
     @property
     def num_prompt(self) -> int:
@@ -134,18 +145,19 @@ class Sequence:
         return len(self.request.prompt_tokens)
 
     @property
+    def num_remaining(self) -> int:
+        """Tokens that are not in the KV cache yet: one while a reply is generated, more while a prompt is read."""
+        return len(self.tokens) - self.num_computed
+
+    @property
     def generated(self) -> Items[int]:
         """The tokens of the reply so far."""
         return self.tokens[self.num_prompt :]
-
-    def next_chunk(self, batch_tokens: int) -> list[int]:
-        """Return the next tokens to run through the model: a piece of the prompt, or the last token of the reply."""
-        return self.tokens[self.num_computed : self.num_computed + batch_tokens]
 
     def usage(self) -> Usage:
         """Count tokens for the final event."""
         return Usage(
             num_prompt_tokens=self.num_prompt,
             num_generated_tokens=len(self.tokens) - self.num_prompt,
-            num_reused_tokens=self.num_reused,
+            num_reused_tokens=self.num_reused or 0,
         )

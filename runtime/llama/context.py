@@ -1,9 +1,10 @@
-"""A llama.cpp context: KV cache, decode calls and the interrupt flag. Use it from one thread only."""
+"""A llama.cpp context: a KV cache for several sequences, decode calls, the interrupt flag. For one thread only."""
 
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from packer.errors import MachineError
 from runtime.llama.errors import DecodeError, DecodeInterruptedError
@@ -14,23 +15,47 @@ if TYPE_CHECKING:
     from runtime.llama.model import Model
 
 ABORTED = 2
-SEQUENCE = 0
+TO_THE_END = -1
 DECODE_FAILURES = {1: "no room is left in the KV cache", -1: "llama.cpp calls the batch invalid"}
 
 
-class Context:
-    """One context with one sequence. ``num_tokens`` is its size; ``batch_tokens`` the most that one decode takes."""
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Tokens of one sequence, the first at ``position``; ``want_logits`` keeps those of the last token."""
 
-    def __init__(self, model: Model, *, num_tokens: int, batch_tokens: int, num_threads: int) -> None:
+    sequence_id: int
+    tokens: list[int]
+    position: int
+    want_logits: bool
+
+
+class Context:
+    """One context whose KV cache all sequences share.
+
+    ``num_tokens`` is its size, ``batch_tokens`` the most that one decode takes, ``num_sequences`` the number of
+    sequence ids and of rows of a batch that can have logits.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        num_tokens: int,
+        batch_tokens: int,
+        num_threads: int,
+        num_sequences: int = 1,
+    ) -> None:
         """Allocate the KV cache. Raises MachineError when memory does not suffice."""
         self.model = model
+        self.num_sequences = num_sequences
         self._api = model.library.api
         self._interrupt = ctypes.create_string_buffer(2)
         params = self._api.llama_context_default_params()
         params.n_ctx = num_tokens
         params.n_batch = params.n_ubatch = min(batch_tokens, num_tokens)
-        params.n_seq_max = 1
-        params.n_outputs_max = 1  # one row of logits; the default reserves one for every token of a batch
+        params.n_seq_max = num_sequences
+        params.kv_unified = True
+        params.n_outputs_max = num_sequences  # rows of logits; the default reserves one for every token of a batch
         params.n_threads = params.n_threads_batch = num_threads
         params.no_perf = True
         # The callback must not take the interpreter lock for every node of the graph, so it is a C function that
@@ -48,52 +73,54 @@ class Context:
         self.num_tokens = int(self._api.llama_n_ctx(self.pointer))
         self.batch_tokens = int(self._api.llama_n_batch(self.pointer))
         self._memory = self._api.llama_get_memory(self.pointer)
-        self._batch = self._api.llama_batch_init(self.batch_tokens, 0, 1)
+        self._batch = _Batch(self._api, self.batch_tokens)
 
     def close(self) -> None:
-        """Free the KV cache and the batch."""
+        """Free the KV cache."""
         if self.pointer:
-            self._api.llama_batch_free(self._batch)
             self._api.llama_free(self.pointer)
             self.pointer = None
 
-    def decode(self, tokens: Sequence[int], position: int, *, want_logits: bool) -> None:
-        """Run ``tokens`` (at most ``batch_tokens``) through the model at ``position`` and the positions after it.
+    def decode(self, rows: Sequence[Row]) -> None:
+        """Run the tokens of all ``rows`` (at most ``batch_tokens``) through the model as one batch.
 
-        With ``want_logits`` the logits of the last token, shape ``(n_vocab,)``, are kept for sampling. Raises
-        DecodeInterruptedError or DecodeError; the cache may then hold some of the tokens.
+        The logits of the last token of a row, shape ``(n_vocab,)``, are then found under that token's index in the
+        batch. Raises DecodeInterruptedError or DecodeError; the cache may then hold some of the tokens.
         """
-        batch = self._batch
-        batch.n_tokens = len(tokens)
-        for index, token in enumerate(tokens):
-            batch.token[index] = token
-            batch.pos[index] = position + index
-            batch.n_seq_id[index] = 1
-            batch.seq_id[index][0] = SEQUENCE
-            batch.logits[index] = 0
-        batch.logits[len(tokens) - 1] = 1 if want_logits else 0
-        status = self._api.llama_decode(self.pointer, batch)
+        count = self._batch.fill(rows)
+        status = self._api.llama_decode(self.pointer, self._batch.pointer)
+        if status == 0:
+            return
+        where = f"{count} tokens of {len(rows)} sequences, the first at position {rows[0].position}"
         if status == ABORTED:
-            raise DecodeInterruptedError(f"stopped while reading {len(tokens)} tokens at position {position}")
-        if status != 0:
-            reason = DECODE_FAILURES.get(status, f"llama.cpp reports error {status}")
-            raise DecodeError(f"the model failed at position {position}: {reason}{self.model.library.log.explain()}")
+            raise DecodeInterruptedError(f"stopped while it worked on {where}")
+        reason = DECODE_FAILURES.get(status, f"llama.cpp reports error {status}")
+        raise DecodeError(f"the model failed on {where}: {reason}{self.model.library.log.explain()}")
 
-    def truncate(self, num_tokens: int) -> bool:
-        """Keep the first ``num_tokens`` of the cache and forget the rest.
+    def truncate(self, sequence_id: int, num_tokens: int) -> bool:
+        """Keep the first ``num_tokens`` of a sequence and forget the rest.
 
-        Returns ``False``, with an empty cache, when this model's memory can't be cut there: recurrent states have
-        no past, and a sliding window may have dropped what the next token needs.
+        Returns ``False``, with nothing of it left, when this model's memory can't be cut there: recurrent states
+        have no past, and a sliding window may have dropped what the next token needs.
         """
         api = self._api
-        kept = num_tokens > 0 and bool(api.llama_memory_seq_rm(self._memory, SEQUENCE, num_tokens, -1))
+        kept = num_tokens > 0 and bool(api.llama_memory_seq_rm(self._memory, sequence_id, num_tokens, TO_THE_END))
         window = self.model.sliding_window
         if kept and window:
-            oldest = api.llama_memory_seq_pos_min(self._memory, SEQUENCE)
+            oldest = api.llama_memory_seq_pos_min(self._memory, sequence_id)
             kept = 0 <= oldest <= max(0, num_tokens - window)
         if not kept:
-            api.llama_memory_clear(self._memory, False)
+            api.llama_memory_seq_rm(self._memory, sequence_id, 0, TO_THE_END)
         return kept or num_tokens == 0
+
+    def copy(self, source_id: int, target_id: int, num_tokens: int) -> bool:
+        """Let the empty sequence ``target_id`` begin with the first ``num_tokens`` of ``source_id``, sharing cells.
+
+        Returns ``False``, with the target still empty, where :meth:`truncate` would. All is copied and then cut,
+        because a recurrent memory takes no part of a range.
+        """
+        self._api.llama_memory_seq_cp(self._memory, source_id, target_id, 0, TO_THE_END)
+        return self.truncate(target_id, num_tokens)
 
     def interrupt(self) -> None:
         """Make a running decode return soon; may be called from any thread."""
@@ -102,3 +129,35 @@ class Context:
     def clear_interrupt(self) -> None:
         """Allow decoding again."""
         self._interrupt[0] = b"\0"
+
+
+class _Batch:
+    """A ``llama_batch`` over arrays of our own, which are filled by slices: one copy in C instead of a loop."""
+
+    def __init__(self, api: Any, capacity: int) -> None:
+        self._tokens = (ctypes.c_int32 * capacity)()
+        self._positions = (ctypes.c_int32 * capacity)()
+        self._ids = (ctypes.c_int32 * capacity)()
+        self._logits = (ctypes.c_int8 * capacity)()
+        self._ones = (ctypes.c_int32 * capacity)(*[1] * capacity)
+        pointer = ctypes.POINTER(ctypes.c_int32)
+        start, size = ctypes.addressof(self._ids), ctypes.sizeof(ctypes.c_int32)
+        pointers = [ctypes.cast(start + index * size, pointer) for index in range(capacity)]
+        self._id_pointers = (pointer * capacity)(*pointers)
+        self.pointer = api.llama_batch(
+            0, self._tokens, None, self._positions, self._ones, self._id_pointers, self._logits
+        )
+
+    def fill(self, rows: Sequence[Row]) -> int:
+        """Put the rows one after the other; return the number of tokens."""
+        end = 0
+        for row in rows:
+            start, count = end, len(row.tokens)
+            end += count
+            self._tokens[start:end] = [*row.tokens]
+            self._positions[start:end] = list(range(row.position, row.position + count))
+            self._ids[start:end] = [row.sequence_id] * count
+            self._logits[start:end] = [0] * count
+            self._logits[end - 1] = row.want_logits
+        self.pointer.n_tokens = end
+        return end

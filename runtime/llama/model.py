@@ -68,6 +68,12 @@ class Model:
         return int(self.library.api.llama_model_n_swa(self.pointer))
 
     @property
+    def has_state(self) -> bool:
+        """Whether sequences have a recurrent state of fixed size, alone or beside a KV cache."""
+        api = self.library.api
+        return bool(api.llama_model_is_recurrent(self.pointer) or api.llama_model_is_hybrid(self.pointer))
+
+    @property
     def description(self) -> str:
         """llama.cpp's one-line description, such as ``qwen2 0.5B Q4_K - Medium``."""
         buffer = ctypes.create_string_buffer(DESCRIPTION_BYTES)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from flask.testing import FlaskClient
 
+    from runtime.engine.model_runner import Chunk, Sampled
+
 END = 0
 FAILING_TOKEN = 666
 
@@ -25,40 +27,79 @@ FAILING_TOKEN = 666
 class ScriptedRunner:
     """A model over bytes: token ``n`` is the byte ``n - 1``, 0 ends. It answers each prompt with ``reply``.
 
-    It keeps the books a real cache keeps and refuses what a real one refuses, so that the engine's are checked.
+    It keeps the books a real unified cache keeps, cell by cell, and refuses what a real one refuses, so that the
+    engine's are checked. ``fails`` may refuse a batch; ``can_truncate`` unset makes it a recurrent memory.
     """
 
-    def __init__(self, reply: bytes = b"hello", *, context_tokens: int = 64, batch_tokens: int = 8) -> None:
+    def __init__(
+        self, reply: bytes = b"hello", *, context_tokens: int = 64, batch_tokens: int = 8, num_slots: int = 1
+    ) -> None:
         self.context_tokens = context_tokens
         self.batch_tokens = batch_tokens
+        self.num_slots = num_slots
+        self.num_cached = num_slots + 2
         self.reply = reply
-        self.cache: list[int] = []
-        self.decoded: list[list[int]] = []
+        self.cells: dict[int, list[tuple[int, int]]] = {}
+        self.next_cell = 0
+        self.steps: list[list[Chunk]] = []
         self.can_truncate = True
+        self.fails: Callable[[Sequence[Chunk]], bool] = lambda chunks: False
         self.gate: threading.Semaphore | None = None
         self.interrupted = threading.Event()
         self.closed = False
         self.samplers_open = 0
 
-    def decode(self, tokens: Sequence[int], position: int, *, want_logits: bool) -> None:
-        assert 0 < len(tokens) <= self.batch_tokens
-        assert position == len(self.cache), "the engine decodes at another position than the cache ends"
-        assert len(self.cache) + len(tokens) <= self.context_tokens
+    @property
+    def decoded(self) -> list[list[int]]:
+        """The tokens of each step that worked on a single sequence."""
+        return [chunks[0].tokens for chunks in self.steps if len(chunks) == 1]
+
+    def cached(self, cache_id: int) -> list[int]:
+        """The tokens of a cached sequence."""
+        return [token for _cell, token in self.cells.get(cache_id, [])]
+
+    def run(self, chunks: Sequence[Chunk]) -> list[Sampled]:
+        self._check(chunks)
         while self.gate is not None and not self.gate.acquire(timeout=0.01):
             if self.interrupted.is_set():
-                self.cache.append(tokens[0])
+                self._append(chunks[0].cache_id, chunks[0].tokens[:1])
                 raise DecodeInterruptedError("interrupted")
-        if FAILING_TOKEN in tokens:
-            self.cache.append(tokens[0])
+        if self.fails(chunks) or any(FAILING_TOKEN in chunk.tokens for chunk in chunks):
+            self._append(chunks[0].cache_id, chunks[0].tokens[:1])
             raise DecodeError("no room is left in the KV cache")
-        self.cache.extend(tokens)
-        self.decoded.append(list(tokens))
-        self.has_logits = want_logits
+        for chunk in chunks:
+            self._append(chunk.cache_id, chunk.tokens)
+        if sum(len(held) for held in self.cells.values()) > self.context_tokens:
+            used = {cell for held in self.cells.values() for cell, _token in held}
+            assert len(used) <= self.context_tokens, "more cells than there are"
+        self.steps.append(list(chunks))
+        return [chunk.sampler.sample(len(self.cells[chunk.cache_id])) if chunk.sampler else None for chunk in chunks]
 
-    def truncate(self, num_tokens: int) -> bool:
-        kept = self.can_truncate or num_tokens in {0, len(self.cache)}
-        self.cache = self.cache[:num_tokens] if kept else []
+    def _check(self, chunks: Sequence[Chunk]) -> None:
+        assert 0 < sum(len(chunk.tokens) for chunk in chunks) <= self.batch_tokens
+        assert 0 < len(chunks) == len({chunk.cache_id for chunk in chunks}) <= self.num_slots
+        for chunk in chunks:
+            assert 0 <= chunk.cache_id < self.num_cached
+            held = self.cells.get(chunk.cache_id, [])
+            assert chunk.position == len(held), "the engine decodes at another position than the cache ends"
+
+    def _append(self, cache_id: int, tokens: list[int]) -> None:
+        held = self.cells.setdefault(cache_id, [])
+        for token in tokens:
+            held.append((self.next_cell, token))
+            self.next_cell += 1
+
+    def truncate(self, cache_id: int, num_tokens: int) -> bool:
+        held = self.cells.get(cache_id, [])
+        kept = self.can_truncate or num_tokens in {0, len(held)}
+        self.cells[cache_id] = held[:num_tokens] if kept else []
         return kept
+
+    def copy(self, source_id: int, target_id: int, num_tokens: int) -> bool:
+        assert not self.cells.get(target_id), "copied onto a sequence in use"
+        assert num_tokens <= len(self.cells[source_id])
+        self.cells[target_id] = list(self.cells[source_id])
+        return self.truncate(target_id, num_tokens)
 
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> Any:
         assert isinstance(params, SamplingParams)
@@ -87,9 +128,9 @@ class _ScriptedSampler:
         self._runner = runner
         self._num_prompt = num_prompt
 
-    def sample(self) -> int:
-        assert self._runner.has_logits, "sampling without logits"
-        index = len(self._runner.cache) - self._num_prompt
+    def sample(self, num_cached: int) -> int:
+        index = num_cached - self._num_prompt
+        assert index >= 0, "sampled before the prompt was read"
         return self._runner.reply[index] + 1 if index < len(self._runner.reply) else END
 
     def close(self) -> None:
@@ -135,9 +176,9 @@ def settings() -> Callable[..., Settings]:
 
 
 @pytest.fixture
-def runner() -> ScriptedRunner:
-    """The model of :func:`engine` and :func:`service`."""
-    return ScriptedRunner()
+def runner(request: pytest.FixtureRequest) -> ScriptedRunner:
+    """The model of :func:`engine` and :func:`service`; indirect parameters are keyword arguments of its class."""
+    return ScriptedRunner(**getattr(request, "param", {}))
 
 
 @pytest.fixture

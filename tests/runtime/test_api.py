@@ -246,7 +246,7 @@ def test_closing_a_stream_frees_the_engine(client: FlaskClient, engine: Engine, 
     runner.gate = None
     runner.reply = b"free"
     assert ask(client, messages=[{"role": "user", "content": "next"}]).get_json()["usage"]["completion_tokens"] == 4
-    assert engine._running is None
+    assert engine.current_load().num_running == 0
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -261,7 +261,7 @@ def test_a_client_that_leaves_while_nothing_is_sent(
     assert answer.status_code == replies.CLIENT_CLOSED_REQUEST
     runner.gate = None
     assert ask(client).status_code == 200
-    assert engine._running is None
+    assert engine.current_load().num_running == 0
 
 
 def test_models(client: FlaskClient) -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from packer.errors import InputError
-from runtime.engine.engine import Engine, common_prefix_length
+from runtime.engine.engine import Engine
 from runtime.engine.errors import (
     EngineStoppedError,
     GenerationFailedError,
@@ -89,7 +89,7 @@ def test_characters_of_several_tokens_arrive_whole(engine: Engine, runner: Any) 
 
 def test_the_common_beginning_is_not_read_again(engine: Engine, runner: Any) -> None:
     read(engine.submit(request([1, 2, 3, 4])))
-    runner.decoded.clear()
+    runner.steps.clear()
     _text, finished = read(engine.submit(request([1, 2, 3, 4, *(byte + 1 for byte in b"hello"), 7, 8])))
     assert runner.decoded[0] == [7, 8]
     assert finished.usage.num_reused_tokens == 9
@@ -97,7 +97,7 @@ def test_the_common_beginning_is_not_read_again(engine: Engine, runner: Any) -> 
 
 def test_the_same_prompt_again_reads_only_its_last_token(engine: Engine, runner: Any) -> None:
     read(engine.submit(request([1, 2, 3, 4])))
-    runner.decoded.clear()
+    runner.steps.clear()
     text, _finished = read(engine.submit(request([1, 2, 3, 4])))
     assert text == "hello"
     assert runner.decoded[0] == [4]
@@ -106,7 +106,7 @@ def test_the_same_prompt_again_reads_only_its_last_token(engine: Engine, runner:
 def test_a_memory_that_cannot_be_cut_is_read_from_the_start(engine: Engine, runner: Any) -> None:
     read(engine.submit(request([1, 2, 3])))
     runner.can_truncate = False
-    runner.decoded.clear()
+    runner.steps.clear()
     text, finished = read(engine.submit(request([1, 2, 9])))
     assert text == "hello"
     assert finished.usage.num_reused_tokens == 0
@@ -182,7 +182,7 @@ def test_a_cancelled_waiting_request_is_never_run(engine: Engine, runner: Any) -
 def test_a_stray_interrupt_only_repeats_the_step(engine: Engine, runner: Any) -> None:
     runner.gate = threading.Semaphore(0)
     handle = engine.submit(request([1, 2, 3]))
-    wait_until(lambda: engine._running is not None)
+    wait_until(lambda: engine.current_load().num_running == 1)
     runner.interrupt()
     wait_until(lambda: not runner.interrupted.is_set())
     runner.gate = None
@@ -192,7 +192,7 @@ def test_a_stray_interrupt_only_repeats_the_step(engine: Engine, runner: Any) ->
 def test_the_queue_is_bounded(engine: Engine, runner: Any) -> None:
     runner.gate = threading.Semaphore(0)
     handles = [engine.submit(request([1]))]
-    wait_until(lambda: engine._running is not None)
+    wait_until(lambda: engine.current_load().num_running == 1)
     handles += [engine.submit(request([1])) for _ in range(3)]
     with pytest.raises(QueueFullError, match="3 requests wait"):
         engine.submit(request([1]))
@@ -239,13 +239,6 @@ def test_stop_ends_loading(runner: Any) -> None:
     assert engine.status.state == "stopped"
 
 
-@given(st.lists(st.integers(1, 3)), st.lists(st.integers(1, 3)))
-def test_common_prefix(left: list[int], right: list[int]) -> None:
-    length = common_prefix_length(left, right)
-    assert left[:length] == right[:length]
-    assert length == min(len(left), len(right)) or left[length] != right[length]
-
-
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     prompts=st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=30), min_size=1, max_size=6),
@@ -262,6 +255,6 @@ def test_any_run_of_prompts_gives_every_reply(runner_class: Any, prompts: list[l
             text, finished = read(engine.submit(request(prompt)))
             assert text == "reply"
             assert finished.usage.num_reused_tokens < len(prompt)
-            assert runner.cache[: len(prompt)] == prompt
+            assert any(runner.cached(cache_id)[: len(prompt)] == prompt for cache_id in runner.cells)
     finally:
         assert engine.stop(5)

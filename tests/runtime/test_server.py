@@ -102,26 +102,26 @@ def test_every_token_is_sent_at_once(port: int, runner: Any) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize("runner", [{"context_tokens": 1_000_000}], indirect=True)
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_hangs_up_while_tokens_come(port: int, engine: Engine, runner: Any, stream: bool) -> None:
     runner.reply = b"x" * 1_000_000
-    runner.context_tokens = 2_000_000
     connection = post(port, {**BODY, "stream": stream})
-    wait_until(lambda: engine._running is not None)
+    wait_until(lambda: engine.current_load().num_running == 1)
     if stream:
         connection.getresponse().readline()
     connection.sock.close() if connection.sock else None
     connection.close()
-    wait_until(lambda: engine._running is None)
+    wait_until(lambda: engine.current_load().num_running == 0)
 
 
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_hangs_up_while_the_prompt_is_read(port: int, engine: Engine, runner: Any, stream: bool) -> None:
     runner.gate = threading.Semaphore(0)
     connection = post(port, {**BODY, "stream": stream})
-    wait_until(lambda: engine._running is not None)
+    wait_until(lambda: engine.current_load().num_running == 1)
     connection.close()
-    wait_until(lambda: engine._running is None)
+    wait_until(lambda: engine.current_load().num_running == 0)
     runner.gate = None
 
 

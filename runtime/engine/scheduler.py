@@ -1,0 +1,97 @@
+"""The policy of a step: who runs, with how many tokens, who is let in, and who has to give way.
+
+Running streams come first: each has its row in every step that reads a prompt (Holmes et al., "DeepSpeed-FastGen",
+2024: dynamic split-fuse). What the step's budget leaves goes to prompts. Without prompts, streams run in groups of the
+size that :class:`StepCosts` finds fastest, whoever waited longest first.
+
+Pure: it reads no clock, changes no sequence and does not know the device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Sequence as Items
+
+    from runtime.engine.sequence import Sequence
+    from runtime.engine.step_costs import StepCosts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What a step does for one sequence: run ``num_tokens`` from ``position`` on."""
+
+    sequence: Sequence
+    position: int
+    num_tokens: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nothing remains afterwards, so that the next token can be sampled."""
+        return self.position + self.num_tokens == len(self.sequence.tokens)
+
+
+def plan_step(sequences: Items[Sequence], costs: StepCosts, budget_tokens: int) -> list[Part]:
+    """Choose the parts of the next step, at most ``budget_tokens`` tokens in all; empty only without sequences."""
+    streams = sorted((one for one in sequences if one.num_remaining == 1), key=lambda one: (one.last_step, one.order))
+    prompts = sorted((one for one in sequences if one.num_remaining > 1), key=lambda one: one.order)
+    if not prompts:
+        size = min(costs.group_size(len(streams)), budget_tokens) if streams else 0
+        return [_part(one, 1) for one in streams[:size]]
+    rows = [_part(one, 1) for one in streams[: max(0, budget_tokens - 1)]]
+    left = budget_tokens - len(rows)
+    if rows:
+        left = min(left, costs.chunk_tokens(len(rows)))
+    return rows + _read_prompts(prompts, left)
+
+
+def _read_prompts(prompts: list[Sequence], budget_tokens: int) -> list[Part]:
+    """Share a budget among prompts: short ones that half of it completes first, then in order of arrival.
+
+    The oldest prompt has at least the other half, so that short ones never hold it up for long.
+    """
+    shares: dict[int, int] = {}
+    for_short = budget_tokens // 2
+    for one in sorted(prompts[1:], key=lambda one: one.num_remaining):
+        if one.num_remaining > for_short:
+            break
+        shares[one.order] = one.num_remaining
+        for_short -= one.num_remaining
+    left = budget_tokens - sum(shares.values())
+    for one in prompts:
+        if one.order not in shares and left > 0:
+            shares[one.order] = min(one.num_remaining, left)
+            left -= shares[one.order]
+    return [_part(one, shares[one.order]) for one in prompts if shares.get(one.order)]
+
+
+def _part(sequence: Sequence, num_tokens: int) -> Part:
+    return Part(sequence=sequence, position=sequence.num_computed, num_tokens=num_tokens)
+
+
+def tokens_to_reserve(sequence: Sequence, context_tokens: int, num_slots: int) -> int:
+    """Return the cells to keep for a sequence: its prompt and the longest reply it asks for.
+
+    A reply without a limit gets a fair share of the context on top of what it has; should it need more than there is
+    later on, the youngest sequence gives way and continues when there is room again.
+    """
+    limit = sequence.request.max_tokens
+    if limit is None:
+        return min(context_tokens, len(sequence.tokens) + context_tokens // num_slots)
+    return min(context_tokens, sequence.num_prompt + limit)
+
+
+def is_admissible(
+    num_reserved: int, num_shared: int, running: Iterable[Sequence], num_live_cells: int, context_tokens: int
+) -> bool:
+    """Tell whether ``num_reserved`` cells, ``num_shared`` of them in use anyway, fit beside what is running."""
+    growth = sum(max(0, one.num_reserved - one.num_computed) for one in running)
+    return num_live_cells + growth + num_reserved - num_shared <= context_tokens
+
+
+def choose_to_preempt(running: Items[Sequence]) -> Sequence | None:
+    """Return the youngest sequence, which has to give way when room is short; ``None`` when it is the only one."""
+    return max(running, key=lambda one: one.order) if len(running) > 1 else None

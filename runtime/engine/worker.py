@@ -1,0 +1,331 @@
+"""Does the steps: lets sequences in, begins them, runs what the scheduler plans, and deals with what comes of it.
+
+One step is schedule → run → postprocess. The policy is the scheduler's, the books are the KV cache's, the device is the
+runner's; here the three meet. It belongs to the engine's thread and knows neither queue nor lock.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from packer.errors import PackerError
+from runtime.engine.errors import GenerationFailedError
+from runtime.engine.kv_cache import KvCache, Match, common_prefix_length
+from runtime.engine.model_runner import Chunk
+from runtime.engine.scheduler import Part, choose_to_preempt, is_admissible, plan_step, tokens_to_reserve
+from runtime.engine.sequence import Failed, Finished, TextDelta
+from runtime.engine.step_costs import StepCosts
+from runtime.llama.errors import DecodeError, DecodeInterruptedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.engine.model_runner import ModelRunner, Sampled
+    from runtime.engine.sequence import FinishReason, Sequence
+
+_LOG = logging.getLogger(__name__)
+
+WORTH_WAITING_TOKENS = 16
+SMALLEST_RETRY_TOKENS = 32
+
+Outcome = list[tuple["Part", "Sampled"]]
+
+
+class Worker:
+    """Works on up to ``num_slots`` sequences together. ``in_flight`` are those of the batch that runs right now."""
+
+    def __init__(
+        self, runner: ModelRunner, *, clock: Callable[[], float], is_stopping: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Begin idle. ``clock`` gives seconds; ``is_stopping`` is asked before each batch."""
+        self.cache = KvCache(runner.context_tokens, runner.num_cached)
+        self.costs = StepCosts()
+        self.running: list[Sequence] = []
+        self.in_flight: tuple[Sequence, ...] = ()
+        self._runner = runner
+        self._clock = clock
+        self._is_stopping = is_stopping
+        self._preempted: list[Sequence] = []
+        self._num_steps = 0
+
+    # --- joining and leaving -----------------------------------------------------------------------------------
+
+    def can_admit(self, sequence: Sequence) -> bool:
+        """Tell whether there is a slot, and room for its prompt and reply beside what is running."""
+        if len(self.running) >= self._runner.num_slots:
+            return False
+        reserved = tokens_to_reserve(sequence, self.cache.num_cells, self._runner.num_slots)
+        match = self.cache.best_match(sequence.tokens)
+        shared = self.cache.num_live_shared(match) if match else 0
+        return is_admissible(reserved, shared, self.running, self.cache.num_live_cells, self.cache.num_cells)
+
+    def admit(self, sequence: Sequence) -> None:
+        """Take a sequence in; it begins with the next step."""
+        sequence.num_reserved = tokens_to_reserve(sequence, self.cache.num_cells, self._runner.num_slots)
+        self.running.append(sequence)
+
+    def take_preempted(self) -> list[Sequence]:
+        """Hand over the sequences that had to give way, oldest first; they are to be admitted again."""
+        preempted, self._preempted = sorted(self._preempted, key=lambda one: one.order), []
+        return preempted
+
+    def fail_all(self, error: Exception) -> None:
+        """End everything, because the engine does."""
+        for sequence in list(self.running):
+            self._end(sequence, Failed(error=error))
+        for sequence in self.take_preempted():
+            discard(sequence, Failed(error=error))
+
+    # --- one step ----------------------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Do one step for the sequences that are in; does nothing when there are none."""
+        for sequence in [one for one in self.running if one.handle.cancelled]:
+            self._finish(sequence, "cancelled")
+        for sequence in [one for one in self.running if one.cache_id is None]:
+            self._begin(sequence)
+        begun = [one for one in self.running if one.cache_id is not None]
+        parts = self._make_room(plan_step(begun, self.costs, self._runner.batch_tokens))
+        if not parts:
+            return
+        self._num_steps += 1
+        for part, sampled in self._run(parts):
+            self._accept(part.sequence, sampled)
+
+    def _begin(self, sequence: Sequence) -> None:
+        """Give a sequence its place in the cache, with the longest beginning that another one shares with it.
+
+        If one that is still reading its prompt will soon share much more, this one waits for it.
+        """
+        match = self.cache.best_match(sequence.tokens)
+        known = match.num_tokens if match else 0
+        if self._soon_shared(sequence) >= known + WORTH_WAITING_TOKENS:
+            return
+        try:
+            if sequence.sampler is None:
+                request = sequence.request
+                sequence.sampler = self._runner.start_sampler(request.sampling, request.prompt_tokens)
+        except (PackerError, DecodeError) as error:
+            self._end(sequence, Failed(error=error))
+            return
+        sequence.cache_id = self._place(match)
+        sequence.num_computed = len(self.cache.entries[sequence.cache_id].tokens)
+        if sequence.num_reused is None:
+            sequence.num_reused = sequence.num_computed
+
+    def _soon_shared(self, sequence: Sequence) -> int:
+        """Return the longest beginning shared with a prompt that is being read."""
+        wanted = sequence.tokens[:-1]
+        reading = [one for one in self.running if one.cache_id is not None and one.num_remaining > 1]
+        return max((common_prefix_length(one.tokens, wanted) for one in reading), default=0)
+
+    def _place(self, match: Match | None) -> int:
+        """Return the id of a live cached sequence that begins with what ``match`` found, or is empty.
+
+        An idle sequence that is shared as a whole goes on as the new one: a chat that continues, and the only kind of
+        reuse for memories that can't be cut.
+        """
+        source = self.cache.entries[match.sequence_id] if match else None
+        if match and source and not source.live and match.num_tokens == len(source.tokens):
+            self.cache.revive(match.sequence_id)
+            return match.sequence_id
+        cache_id = self.cache.claim()
+        if cache_id is None:
+            can_spare = self._evict_oldest(keep=match.sequence_id if match else None)
+            if not can_spare:
+                match = None
+                self._evict_oldest()
+            cache_id = self.cache.claim()
+        if cache_id is None:
+            raise RuntimeError("every place in the KV cache is in use although a slot is free")
+        if match and self._runner.copy(match.sequence_id, cache_id, match.num_tokens):
+            self.cache.share(match.sequence_id, cache_id, match.num_tokens)
+        return cache_id
+
+    def _make_room(self, parts: list[Part]) -> list[Part]:
+        """Free the cells that a step needs: evict idle sequences, then let the youngest running one give way."""
+        while sum(part.num_tokens for part in parts) > self.cache.num_free_cells:
+            if self._evict_oldest():
+                continue
+            youngest = choose_to_preempt([one for one in self.running if one.cache_id is not None])
+            if youngest is None:
+                raise RuntimeError("a sequence wants more room than the context has")
+            self._preempt(youngest)
+            parts = [part for part in parts if part.sequence is not youngest]
+        return parts
+
+    def _preempt(self, sequence: Sequence) -> None:
+        """Take a sequence's place away; its tokens and its sampler stay, so that it can continue later."""
+        _LOG.info("the context is full: a reply of %d tokens waits for room", len(sequence.generated))
+        self._forget(sequence)
+        self.running.remove(sequence)
+        self._preempted.append(sequence)
+
+    def _evict_oldest(self, *, keep: int | None = None) -> bool:
+        """Forget the idle sequence that was not used for longest; ``False`` when there is none."""
+        oldest = self.cache.oldest_idle(keep=keep)
+        if oldest is None:
+            return False
+        self._drop(oldest)
+        return True
+
+    def _drop(self, cache_id: int) -> None:
+        self._runner.truncate(cache_id, 0)
+        self.cache.drop(cache_id)
+
+    def _forget(self, sequence: Sequence) -> None:
+        """Drop what the cache holds of a sequence, so that it begins anew."""
+        if sequence.cache_id is not None:
+            self._drop(sequence.cache_id)
+        sequence.cache_id, sequence.num_computed = None, 0
+
+    # --- running -----------------------------------------------------------------------------------------------
+
+    def _run(self, parts: list[Part]) -> Outcome:
+        """Run the planned parts, measured; nothing when the engine ends or nobody wants them any more."""
+        self.in_flight = tuple(part.sequence for part in parts)
+        try:
+            self._runner.clear_interrupt()
+            if self._is_stopping() or all(one.handle.cancelled for one in self.in_flight):
+                return []
+            if any(part.sequence.suspect for part in parts):
+                return [done for part in parts for done in self._decode([part])]
+            started_s = self._clock()
+            outcome = self._decode(parts)
+            if len(outcome) == len(parts):
+                self._record(parts, self._clock() - started_s)
+            return outcome
+        finally:
+            self.in_flight = ()
+
+    def _record(self, parts: list[Part], duration_s: float) -> None:
+        num_rows = sum(part.num_tokens == 1 for part in parts)
+        num_prompt_tokens = sum(part.num_tokens for part in parts) - num_rows
+        self.costs.record(num_rows=num_rows, num_prompt_tokens=num_prompt_tokens, duration_s=duration_s)
+
+    def _decode(self, parts: list[Part]) -> Outcome:
+        """Run parts as one batch; on failure find out whose fault it is."""
+        try:
+            sampled = self._runner.run([self._chunk(part) for part in parts])
+        except DecodeInterruptedError:
+            self._rewind(parts)
+            return []
+        except DecodeError as error:
+            _LOG.warning("a batch of %d sequences failed: %s", len(parts), error)
+            return self._recover(parts, self._rewind(parts), error)
+        for part in parts:
+            sequence, end = part.sequence, part.position + part.num_tokens
+            self.cache.extend(self._cache_id(sequence), sequence.tokens[part.position : end])
+            sequence.num_computed = end
+            sequence.last_step = self._num_steps
+            sequence.suspect = False
+        return list(zip(parts, sampled, strict=True))
+
+    def _chunk(self, part: Part) -> Chunk:
+        sequence = part.sequence
+        return Chunk(
+            cache_id=self._cache_id(sequence),
+            tokens=sequence.tokens[part.position : part.position + part.num_tokens],
+            position=part.position,
+            sampler=sequence.sampler if part.is_last else None,
+        )
+
+    def _cache_id(self, sequence: Sequence) -> int:
+        if sequence.cache_id is None:
+            raise RuntimeError("a sequence without a place in the KV cache was scheduled")
+        return sequence.cache_id
+
+    def _rewind(self, parts: list[Part]) -> list[Part]:
+        """Bring device and books in line after a batch that ended early; return the parts that can be run again.
+
+        A memory that can't be cut is lost: such a sequence begins anew, alone as long as it may be the culprit.
+        """
+        intact = []
+        for part in parts:
+            if self._runner.truncate(self._cache_id(part.sequence), part.position):
+                intact.append(part)
+            else:
+                self._forget(part.sequence)
+        return intact
+
+    def _recover(self, parts: list[Part], intact: list[Part], error: DecodeError) -> Outcome:
+        """Evict idle sequences, then halve the batch, and only then fail the one request that is left."""
+        if len(parts) == 1 and (not intact or not self._has_idle()):
+            return self._retry_less(parts[0], bool(intact), error)
+        for part in parts:
+            part.sequence.suspect = part not in intact
+        if self._has_idle():
+            while self._evict_oldest():
+                pass
+            return self._decode(intact) if intact else []
+        half = (len(intact) + 1) // 2
+        return [done for some in (intact[:half], intact[half:]) if some for done in self._decode(some)]
+
+    def _has_idle(self) -> bool:
+        return self.cache.oldest_idle() is not None
+
+    def _retry_less(self, part: Part, is_intact: bool, error: DecodeError) -> Outcome:
+        """Try a shorter piece of a prompt; fail the request when it is short already."""
+        if is_intact and part.num_tokens > SMALLEST_RETRY_TOKENS:
+            return self._decode([replace(part, num_tokens=part.num_tokens // 2)])
+        self._fail(part.sequence, error)
+        return []
+
+    # --- what comes of it --------------------------------------------------------------------------------------
+
+    def _accept(self, sequence: Sequence, sampled: Sampled) -> None:
+        """Publish a new token and end the sequence where it ends."""
+        if sampled is None:
+            return
+        if isinstance(sampled, DecodeError):
+            self._fail(sequence, sampled)
+            return
+        if self._runner.is_end(sampled):
+            self._finish(sequence, "stop")
+            return
+        sequence.tokens.append(sampled)
+        self._publish(sequence, sequence.text.push(self._runner.piece(sampled)))
+        limit = sequence.request.max_tokens
+        if sequence.text.stopped:
+            self._finish(sequence, "stop")
+        elif (limit is not None and len(sequence.generated) >= limit) or len(sequence.tokens) >= self.cache.num_cells:
+            self._finish(sequence, "length")
+
+    def _publish(self, sequence: Sequence, text: str) -> None:
+        if text:
+            sequence.handle.put(TextDelta(text=text))
+
+    def _finish(self, sequence: Sequence, reason: FinishReason) -> None:
+        if reason != "cancelled":
+            self._publish(sequence, sequence.text.finish())
+        self._end(sequence, finished(sequence, reason))
+
+    def _fail(self, sequence: Sequence, error: DecodeError) -> None:
+        _LOG.error("generation failed: %s", error)
+        self._forget(sequence)
+        self._end(sequence, Failed(error=GenerationFailedError(str(error))))
+
+    def _end(self, sequence: Sequence, event: Finished | Failed) -> None:
+        """Free the slot, then tell the owner, who may submit the next request at once."""
+        self.running.remove(sequence)
+        if sequence.cache_id is not None:
+            self.cache.retire(sequence.cache_id)
+            if sequence.num_computed == 0:
+                self._drop(sequence.cache_id)
+            sequence.cache_id = None
+        discard(sequence, event)
+
+
+def finished(sequence: Sequence, reason: FinishReason) -> Finished:
+    """Return the last event of a sequence."""
+    return Finished(reason=reason, usage=sequence.usage(), token_ids=tuple(sequence.generated))
+
+
+def discard(sequence: Sequence, event: Finished | Failed) -> None:
+    """Free the sampler of a sequence without a place, and tell its owner."""
+    if sequence.sampler is not None:
+        sequence.sampler.close()
+        sequence.sampler = None
+    sequence.handle.put(event)
