@@ -11,6 +11,7 @@ from runtime.api import (
     guard,
     health,
     info,
+    metrics_page,
     models,
     quit_program,
     tokens,
@@ -38,7 +39,7 @@ def create_app(service: ChatService, extra_blueprints: Sequence[Blueprint] = ())
     app.extensions[METRICS_EXTENSION] = Metrics()
     guard.install(app)
     errors.install(app)
-    for module in (chat_completions, completions, tokens, models, health, info, quit_program):
+    for module in (chat_completions, completions, tokens, metrics_page, models, health, info, quit_program):
         app.register_blueprint(module.create_blueprint())
     for blueprint in extra_blueprints:
         app.register_blueprint(blueprint)
