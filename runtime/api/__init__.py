@@ -11,9 +11,11 @@ from runtime.api import (
     guard,
     health,
     info,
+    messages,
     metrics_page,
     models,
     quit_program,
+    responses,
     tokens,
 )
 from runtime.api.context import EXTENSION, METRICS_EXTENSION
@@ -39,7 +41,18 @@ def create_app(service: ChatService, extra_blueprints: Sequence[Blueprint] = ())
     app.extensions[METRICS_EXTENSION] = Metrics()
     guard.install(app)
     errors.install(app)
-    for module in (chat_completions, completions, tokens, metrics_page, models, health, info, quit_program):
+    for module in (
+        chat_completions,
+        completions,
+        responses,
+        messages,
+        tokens,
+        metrics_page,
+        models,
+        health,
+        info,
+        quit_program,
+    ):
         app.register_blueprint(module.create_blueprint())
     for blueprint in extra_blueprints:
         app.register_blueprint(blueprint)
