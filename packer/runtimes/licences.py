@@ -26,6 +26,7 @@ PYTHON_PACKAGES = {
     "itsdangerous": "BSD-3-Clause",
     "jinja2": "BSD-3-Clause",
     "markupsafe": "BSD-3-Clause",
+    "prometheus_client": "Apache-2.0 AND BSD-2-Clause",
     "pyinstaller": "GPL-2.0-or-later WITH Bootloader-exception",
     "typing_extensions": "PSF-2.0",
     "waitress": "ZPL-2.1",

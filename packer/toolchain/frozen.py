@@ -2,7 +2,8 @@
 
 The binding's high-level modules import numpy and diskcache, which the runtime does without: only the modules named in
 ``BINDING_MODULES`` are staged, under a package whose ``__init__`` is empty. The native libraries are copied in after
-PyInstaller has run, so that it neither renames nor duplicates them.
+PyInstaller has run, so that it neither renames nor duplicates them. In the same way prometheus_client is staged without
+the servers that it brings, which would pull in OpenSSL.
 """
 
 from __future__ import annotations
@@ -27,6 +28,14 @@ CHECKOUT = Path(__file__).parent.parent.parent
 FROZEN_PACKAGES = ("runtime", "web_ui", "packer/container")
 FROZEN_FILES = ("packer/__init__.py", "packer/errors.py")
 BINDING_MODULES = ("_ctypes_extensions.py", "_ggml.py", "llama_cpp.py", "mtmd_cpp.py")
+METRICS_MODULES = (
+    "metrics_core.py",
+    "openmetrics/exposition.py",
+    "registry.py",
+    "samples.py",
+    "utils.py",
+    "validation.py",
+)
 EXCLUDED_MODULES = (
     "numpy", "tkinter", "unittest", "pydoc", "pydoc_data", "doctest", "test", "distutils", "setuptools", "pip",
     "ssl", "_ssl", "sqlite3", "curses", "readline", "ensurepip", "venv", "lib2to3", "idlelib", "cffi", "pycparser",
@@ -89,12 +98,20 @@ def _stage_packages(stage: Path, inputs: FrozenInputs) -> None:
         shutil.copytree(CHECKOUT / package, stage / package, ignore=ignored)
     for name in FROZEN_FILES:
         shutil.copy(CHECKOUT / name, stage / name)
-    binding = stage / "llama_cpp"
-    binding.mkdir()
-    (binding / "__init__.py").write_text('"""The binding\'s low-level modules alone."""\n', encoding="utf-8")
-    for name in BINDING_MODULES:
-        shutil.copy(inputs.tools.sources.llama_cpp_python / "llama_cpp" / name, binding / name)
+    _stage_modules(stage / "llama_cpp", inputs.tools.sources.llama_cpp_python / "llama_cpp", BINDING_MODULES)
+    installed = inputs.tools.environment.site_packages
+    _stage_modules(stage / "prometheus_client", installed / "prometheus_client", METRICS_MODULES)
     (stage / "chat.py").write_text("from runtime.cli import main\n\nraise SystemExit(main())\n", encoding="utf-8")
+
+
+def _stage_modules(package: Path, source: Path, modules: tuple[str, ...]) -> None:
+    """Copy ``modules`` of the package at ``source`` into packages whose ``__init__`` modules are empty."""
+    for name in modules:
+        target = package / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for directory in {package, target.parent}:
+            (directory / "__init__.py").write_text('"""Only the modules that the program needs."""\n', encoding="utf-8")
+        shutil.copy(source / name, target)
 
 
 def _run_pyinstaller(inputs: FrozenInputs, stage: Path, scratch: Path, work: Path) -> None:

@@ -11,8 +11,12 @@ from runtime.api import (
     guard,
     health,
     info,
+    messages,
+    metrics_page,
     models,
+    openapi,
     quit_program,
+    responses,
     tokens,
 )
 from runtime.api.context import EXTENSION, METRICS_EXTENSION
@@ -38,7 +42,19 @@ def create_app(service: ChatService, extra_blueprints: Sequence[Blueprint] = ())
     app.extensions[METRICS_EXTENSION] = Metrics()
     guard.install(app)
     errors.install(app)
-    for module in (chat_completions, completions, tokens, models, health, info, quit_program):
+    for module in (
+        chat_completions,
+        completions,
+        responses,
+        messages,
+        tokens,
+        metrics_page,
+        openapi,
+        models,
+        health,
+        info,
+        quit_program,
+    ):
         app.register_blueprint(module.create_blueprint())
     for blueprint in extra_blueprints:
         app.register_blueprint(blueprint)

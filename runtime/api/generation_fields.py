@@ -133,29 +133,34 @@ def _grammar(document: dict[str, Any]) -> str | None:
 
 
 def _response_format(document: dict[str, Any]) -> str | None:
-    """Read OpenAI's ``response_format``; ``schema`` beside ``json_object`` as in llama.cpp's server."""
+    """Read ``response_format`` of the chat API, which wraps the schema once more."""
     wanted = mapping(document, "response_format")
-    if wanted is None:
-        return None
-    kind = wanted.get("type")
-    if kind == "text":
-        return None
-    if kind == "json_object":
-        return _schema(wanted.get("schema"), "response_format.schema") or json_object_grammar()
-    if kind != "json_schema":
-        raise ApiError(
-            400,
-            f"response_format.type: expected text, json_object or json_schema, found {kind!r:.60}",
-            param="response_format.type",
-        )
+    if wanted is None or wanted.get("type") != "json_schema":
+        return output_format(wanted, "response_format")
     inner = wanted.get("json_schema")
     if not isinstance(inner, dict):
         raise wrong("response_format.json_schema", "an object", inner)
-    if inner.get("schema") is None:
-        raise ApiError(
-            400, "response_format.json_schema.schema: expected a schema", param="response_format.json_schema.schema"
-        )
-    return _schema(inner["schema"], "response_format.json_schema.schema")
+    return output_format({**inner, "type": "json_schema"}, "response_format", "response_format.json_schema.schema")
+
+
+def output_format(wanted: dict[str, Any] | None, where: str, schema_field: str | None = None) -> str | None:
+    """Return the grammar of a wanted output format, ``None`` for plain text.
+
+    A ``schema`` beside ``json_object`` is honoured, as in llama.cpp's server.
+    """
+    kind = wanted.get("type") if wanted is not None else "text"
+    if wanted is None or kind == "text":
+        return None
+    schema_field = schema_field or f"{where}.schema"
+    grammar = _schema(wanted.get("schema"), schema_field)
+    if kind == "json_object":
+        return grammar or json_object_grammar()
+    if kind != "json_schema":
+        expected = "text, json_object or json_schema"
+        raise ApiError(400, f"{where}.type: expected {expected}, found {kind!r:.60}", param=f"{where}.type")
+    if grammar is None:
+        raise ApiError(400, f"{schema_field}: expected a schema", param=schema_field)
+    return grammar
 
 
 def _schema(schema: Any, where: str) -> str | None:
