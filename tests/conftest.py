@@ -38,7 +38,7 @@ def runtime_parts() -> RuntimeParts:
 @pytest.fixture(scope="session")
 def tiny_model() -> Path:
     """A random-weight model of a few megabytes that loads, tokenizes and has a chat template."""
-    return models.tiny_model(default_build_cache())
+    return models.tiny_model()
 
 
 @pytest.fixture(scope="session")

@@ -42,11 +42,12 @@ def build(model: Path, output: Path | None, config_path: Path | None, target: st
     MODEL may be the word "demo": the small model that comes with packer.
     """
     from packer.bundling import BundlePlan, plan_model, write_bundle
-    from packer.demo import demo_model
+    from packer.demo import DEMO_MODEL, DEMO_SETTINGS
 
-    source = demo_model() if str(model) == DEMO and not model.exists() else model
+    if str(model) == DEMO and not model.exists():
+        model, config_path = DEMO_MODEL, config_path or DEMO_SETTINGS
     config = _settings(config_path, flags)
-    planned = plan_model(source)
+    planned = plan_model(model)
     runtime = runtime_for(target)
     chosen = output or Path(planned.entry).with_suffix("").name
     plan = BundlePlan(output=Path(chosen).absolute(), config=config, runtime=runtime, model=planned)

@@ -38,7 +38,7 @@ def test_json_says_what_was_written(tiny_model: Path, tmp_path: Path) -> None:
 def test_the_output_is_named_after_the_model(tiny_model: Path, tmp_path: Path) -> None:
     done = program.packer("build", tiny_model, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
 
 
 def test_settings_are_baked_in_and_can_be_locked(tiny_model: Path, runtime_cache: Path, tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from packer.demo import demo_model
 from packer.runtimes.recipe import build_parts
 from packer.toolchain.build_cache import default_build_cache
 from tests.support import models, program
+from tests.support.tiny_model import tiny_model
 
 ROUNDS = 5
 
@@ -50,7 +50,7 @@ def compare(model: Path) -> None:
 def main() -> None:
     """Measure three sizes: what a start costs, and how fast the weights are written."""
     parts = build_parts(default_build_cache(), lambda _text: None)
-    compare(demo_model())
+    compare(tiny_model())
     for quantization in ("Q4_K_M", "F16"):
         compare(models.benchmark_model(parts, quantization))
 

@@ -10,14 +10,13 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packer.demo import demo_model
 from packer.gguf.header import MAGIC, read_header
 from packer.toolchain.build_cache import digest_of, file_sha256
 from tests.support import reference
+from tests.support import tiny_model as tiny
 
 if TYPE_CHECKING:
     from packer.runtimes.recipe import RuntimeParts
-    from packer.toolchain.build_cache import BuildCache
 
 WIDTH, LAYERS, HEADS, KV_HEADS, FEED_FORWARD = 1024, 28, 16, 8, 3072
 CONTEXT_LENGTH = 32768
@@ -30,9 +29,9 @@ CHATML = (
 )
 
 
-def tiny_model(_cache: BuildCache) -> Path:
-    """The demonstration model: about a megabyte, loads in milliseconds."""
-    return demo_model()
+def tiny_model() -> Path:
+    """The tiny model: about a megabyte, loads in milliseconds."""
+    return tiny.tiny_model()
 
 
 def benchmark_model(parts: RuntimeParts, quantization: str) -> Path:

@@ -1,4 +1,4 @@
-"""The model that ``packer build demo`` packs: for now one of random weights, made here in a second.
+"""A model of random weights for tests, made in a fraction of a second.
 
 It loads, tokenizes and streams like any other model, but what it says is noise. Its vocabulary is SentencePiece's
 kind: byte tokens, so that every text can be written, and a few hundred common words.
@@ -38,11 +38,11 @@ UNKNOWN, NORMAL, CONTROL, BYTE = 2, 1, 3, 6
 BOS_ID, EOS_ID = 1, 260
 
 
-def demo_model() -> Path:
-    """Return the demonstration model, making it when it is missing."""
+def tiny_model() -> Path:
+    """Return the tiny model, making it when it is missing."""
     cache = default_build_cache()
     digest = digest_of(file_sha256(Path(__file__)))
-    return cache.get_or_build("demo", digest, lambda work: write_tiny_model(work / "demo.gguf")) / "demo.gguf"
+    return cache.get_or_build("tiny", digest, lambda work: write_tiny_model(work / "tiny.gguf")) / "tiny.gguf"
 
 
 def vocabulary() -> tuple[list[str], list[float], list[int]]:
@@ -87,7 +87,7 @@ def write_tiny_model(path: Path, *, seed: int = 7, layers: int = LAYERS) -> None
 def _write_metadata(writer: gguf.GGUFWriter, layers: int) -> None:
     import gguf
 
-    writer.add_name("Packer demo")
+    writer.add_name("Tiny model")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     writer.add_context_length(CONTEXT_LENGTH)
     writer.add_embedding_length(WIDTH)
