@@ -69,8 +69,8 @@ def parse_message_request(document: dict[str, Any], *, needs_limit: bool = True)
         raise ApiError(400, "thinking: this program can't switch it on; send the request without", param="thinking")
     messages = _messages(document.get("messages"))
     system = document.get("system")
-    if system:
-        messages.insert(0, {"role": "system", "content": join_parts(system, "system")})
+    if system is not None and (content := join_parts(system, "system")):
+        messages.insert(0, {"role": "system", "content": content})
     return ChatRequest(
         messages=tuple(messages),
         sampling=sampling_fields(document),

@@ -12,7 +12,7 @@ from flask import Blueprint, Response
 from runtime.api.context import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from runtime.api.metrics import Counts
 
@@ -33,7 +33,8 @@ def show_metrics() -> Response:
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(metrics().snapshot()))  # type: ignore[arg-type, unused-ignore]
-    return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    render: Callable[[CollectorRegistry], bytes] = generate_latest
+    return Response(render(registry), content_type=CONTENT_TYPE_LATEST)
 
 
 class _Collector:

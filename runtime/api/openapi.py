@@ -71,7 +71,7 @@ def describe_api(version: str) -> dict[str, Any]:
 def _post(summary: str, request: str, response: str, error: str, streams: bool) -> dict[str, Any]:
     answer = _answer("The whole answer, or a stream of its pieces" if streams else "The answer", response)
     if streams:
-        answer["content"][EVENTS] = {"schema": TEXT}
+        answer["content"][EVENTS] = {}
     return {
         "summary": summary,
         "requestBody": {"required": True, "content": {JSON: {"schema": reference(request)}}},

@@ -56,9 +56,20 @@ def request_schemas() -> dict[str, Schema]:
             **_stream_properties(),
             **generation,
         ),
-        "ChatMessage": record(
-            "role", role={"enum": sorted(ROLES)}, content={"anyOf": [*_content(("text",)), {"type": "null"}]}
-        ),
+        "ChatMessage": {
+            "anyOf": [
+                record(
+                    "role content",
+                    role={"enum": sorted(ROLES - {"assistant"})},
+                    content={"anyOf": _content(("text",))},
+                ),
+                record(
+                    "role",
+                    role={"const": "assistant"},
+                    content={"anyOf": [*_content(("text",)), {"type": "null"}]},
+                ),
+            ]
+        },
         "CompletionRequest": record(
             "prompt",
             model=nullable("string"),

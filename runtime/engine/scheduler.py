@@ -42,10 +42,8 @@ def plan_step(sequences: Items[Sequence], costs: StepCosts, budget_tokens: int) 
         size = min(costs.group_size(len(streams)), budget_tokens) if streams else 0
         return [_part(one, 1) for one in streams[:size]]
     rows = [_part(one, 1) for one in streams[: max(0, budget_tokens - 1)]]
-    left = budget_tokens - len(rows)
-    if rows:
-        left = min(left, costs.chunk_tokens(len(rows)))
-    return rows + _read_prompts(prompts, left)
+    limit = min(budget_tokens, costs.step_tokens(len(rows))) if rows else budget_tokens
+    return rows + _read_prompts(prompts, max(1, limit - len(rows)))
 
 
 def _read_prompts(prompts: list[Sequence], budget_tokens: int) -> list[Part]:
@@ -75,12 +73,13 @@ def _part(sequence: Sequence, num_tokens: int) -> Part:
 def tokens_to_reserve(sequence: Sequence, context_tokens: int, num_slots: int) -> int:
     """Return the cells to keep for a sequence: its prompt and the longest reply it asks for.
 
-    A reply without a limit gets a fair share of the context on top of what it has; should it need more than there is
-    later on, the youngest sequence gives way and continues when there is room again.
+    Without a limit that is a fair share of the context, of which at least half is for the reply; should it need more
+    later on than there is, the youngest sequence gives way and continues when there is room again.
     """
     limit = sequence.request.max_tokens
     if limit is None:
-        return min(context_tokens, len(sequence.tokens) + context_tokens // num_slots)
+        share = context_tokens // num_slots
+        return min(context_tokens, max(share, len(sequence.tokens) + share // 2))
     return min(context_tokens, sequence.num_prompt + limit)
 
 

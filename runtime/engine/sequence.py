@@ -154,10 +154,15 @@ class Sequence:
         """The tokens of the reply so far."""
         return self.tokens[self.num_prompt :]
 
+    @property
+    def num_generated(self) -> int:
+        """Number of tokens of the reply so far."""
+        return len(self.tokens) - self.num_prompt
+
     def usage(self) -> Usage:
         """Count tokens for the final event."""
         return Usage(
             num_prompt_tokens=self.num_prompt,
-            num_generated_tokens=len(self.tokens) - self.num_prompt,
+            num_generated_tokens=self.num_generated,
             num_reused_tokens=self.num_reused or 0,
         )

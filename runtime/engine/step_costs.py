@@ -20,8 +20,9 @@ OUTLIER = 1.25
 ADVANTAGE = 1.03
 PROBE_STEPS = 32
 PROBE_SHARE = 0.005
-MIN_CHUNK_TOKENS = 32
-UNMEASURED_CHUNK_TOKENS = 64
+TILE_TOKENS = 64
+"""ggml's attention on processors works on tiles of so many rows (``GGML_FA_TILE_Q``); one row more costs a tile more,
+and below one tile it is twice as slow for a token."""
 PAUSE_S = 0.2
 PAUSE_STEPS = 6
 
@@ -50,7 +51,7 @@ class StepCosts:
         """Learn from a step of ``num_rows`` streams and ``num_prompt_tokens`` of prompts."""
         if num_prompt_tokens == 0:
             self._record_rows(num_rows, duration_s)
-        elif num_prompt_tokens >= MIN_CHUNK_TOKENS // 2:
+        elif num_prompt_tokens >= TILE_TOKENS // 2:
             token_s = duration_s / (num_prompt_tokens + num_rows)
             known = self._prompt_token_s
             self._prompt_token_s = token_s if known is None else known + PROMPT_WEIGHT * (token_s - known)
@@ -88,17 +89,17 @@ class StepCosts:
         is_affordable = waste_s <= PROBE_SHARE * (self._elapsed_s - cost.seen_at_s)
         return is_affordable and self._num_steps - cost.seen_at_step > PROBE_STEPS
 
-    def chunk_tokens(self, num_rows: int) -> int:
-        """Return how much of a prompt to read in a step with ``num_rows`` streams so that they pause only briefly.
+    def step_tokens(self, num_rows: int) -> int:
+        """Return how many tokens, prompts included, make a step in which ``num_rows`` streams pause only briefly.
 
         The pause aimed at is 0.2 s, or six ordinary steps where these are slow: less would cost the prompt too
-        much, as each step repeats the rows of the streams.
+        much, as each step repeats the rows of the streams. Whole tiles, and at least one.
         """
         if self._prompt_token_s is None:
-            return UNMEASURED_CHUNK_TOKENS
+            return TILE_TOKENS
         cost = self._rows.get(num_rows) or self._rows.get(1)
         pause_s = max(PAUSE_S, PAUSE_STEPS * cost.duration_s if cost else 0.0)
-        return max(MIN_CHUNK_TOKENS, int(pause_s / max(self._prompt_token_s, 1e-9)))
+        return max(1, int(pause_s / max(self._prompt_token_s, 1e-9)) // TILE_TOKENS) * TILE_TOKENS
 
 
 def candidate_sizes(num_streams: int) -> list[int]:

@@ -158,7 +158,7 @@ class Worker:
 
     def _preempt(self, sequence: Sequence) -> None:
         """Take a sequence's place away; its tokens and its sampler stay, so that it can continue later."""
-        _LOG.info("the context is full: a reply of %d tokens waits for room", len(sequence.generated))
+        _LOG.info("the context is full: a reply of %d tokens waits for room", sequence.num_generated)
         self._forget(sequence)
         self.running.remove(sequence)
         self._preempted.append(sequence)
@@ -290,7 +290,7 @@ class Worker:
         limit = sequence.request.max_tokens
         if sequence.text.stopped:
             self._finish(sequence, "stop")
-        elif (limit is not None and len(sequence.generated) >= limit) or len(sequence.tokens) >= self.cache.num_cells:
+        elif (limit is not None and sequence.num_generated >= limit) or len(sequence.tokens) >= self.cache.num_cells:
             self._finish(sequence, "length")
 
     def _publish(self, sequence: Sequence, text: str) -> None:

@@ -62,10 +62,10 @@ class ScriptedRunner:
         self._check(chunks)
         while self.gate is not None and not self.gate.acquire(timeout=0.01):
             if self.interrupted.is_set():
-                self._append(chunks[0].cache_id, chunks[0].tokens[:1])
+                self._leave_half_done(chunks)
                 raise DecodeInterruptedError("interrupted")
         if self.fails(chunks) or any(FAILING_TOKEN in chunk.tokens for chunk in chunks):
-            self._append(chunks[0].cache_id, chunks[0].tokens[:1])
+            self._leave_half_done(chunks)
             raise DecodeError("no room is left in the KV cache")
         for chunk in chunks:
             self._append(chunk.cache_id, chunk.tokens)
@@ -82,6 +82,10 @@ class ScriptedRunner:
             assert 0 <= chunk.cache_id < self.num_cached
             held = self.cells.get(chunk.cache_id, [])
             assert chunk.position == len(held), "the engine decodes at another position than the cache ends"
+
+    def _leave_half_done(self, chunks: Sequence[Chunk]) -> None:
+        for chunk in chunks:
+            self._append(chunk.cache_id, chunk.tokens[:1])
 
     def _append(self, cache_id: int, tokens: list[int]) -> None:
         held = self.cells.setdefault(cache_id, [])

@@ -180,6 +180,7 @@ def test_counting_tokens(client: FlaskClient) -> None:
         ({"messages": [{"role": "system", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "messages[0].content[0].type"),
         ({"system": 5}, "system"),
+        ({"system": {}}, "system"),
         ({"tools": [{}]}, "tools"),
         ({"thinking": {"type": "enabled"}}, "thinking"),
         ({"stop_sequences": 5}, "stop_sequences"),

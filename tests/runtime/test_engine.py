@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from packer.errors import InputError
-from runtime.engine.engine import Engine
+from runtime.engine.engine import Engine, EngineLoad
 from runtime.engine.errors import (
     EngineStoppedError,
     GenerationFailedError,
@@ -258,3 +258,64 @@ def test_any_run_of_prompts_gives_every_reply(runner_class: Any, prompts: list[l
             assert any(runner.cached(cache_id)[: len(prompt)] == prompt for cache_id in runner.cells)
     finally:
         assert engine.stop(5)
+
+
+def test_many_clients_at_once(runner_class: Any) -> None:
+    runner = runner_class(num_slots=4, context_tokens=256)
+    runner.gate = threading.Semaphore(0)
+    engine = Engine(lambda _progress: runner)
+    engine.start()
+    engine.wait_loaded(5)
+    texts: list[str] = []
+
+    def ask(number: int) -> None:
+        for turn in range(5):
+            handle = engine.submit(request([1 + number, 2, 3, 4 + turn] * 3))
+            if (number + turn) % 3 == 0:
+                handle.poll(5)
+                handle.cancel()
+                assert isinstance(list(handle.events())[-1], Finished)
+            else:
+                texts.append(read(handle)[0])
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: engine.current_load().num_running + engine.current_load().num_waiting == 6)
+    runner.gate = None
+    for thread in threads:
+        thread.join(10)
+    assert texts == ["hello"] * 20
+    assert max(len(chunks) for chunks in runner.steps) > 1
+    assert engine.current_load().num_running == 0
+    assert engine.stop(5)
+    assert runner.samplers_open == 0
+
+
+@pytest.mark.parametrize("runner", [{"num_slots": 2}], indirect=True)
+def test_a_cancelled_request_does_not_cut_short_what_others_wait_for(engine: Engine, runner: Any) -> None:
+    runner.gate = threading.Semaphore(0)
+    first, second = engine.submit(request([1])), engine.submit(request([2]))
+    runner.gate.release()
+    wait_until(lambda: engine._worker is not None and len(engine._worker.in_flight) == 2)
+    first.cancel()
+    assert not runner.interrupted.is_set()
+    second.cancel()
+    for handle in (first, second):
+        last = list(handle.events())[-1]
+        assert isinstance(last, Finished)
+        assert last.reason == "cancelled"
+    runner.gate = None
+    assert read(engine.submit(request([3])))[0] == "hello"
+
+
+def test_how_busy_it_is(engine: Engine, runner: Any) -> None:
+    assert engine.current_load() == EngineLoad(num_running=0, num_waiting=0, num_cells_used=0, num_cells=64)
+    read(engine.submit(request([1, 2, 3])))
+    assert engine.current_load().num_cells_used == 8
+    runner.gate = threading.Semaphore(0)
+    handles = [engine.submit(request([9])) for _ in range(3)]
+    wait_until(lambda: engine.current_load().num_waiting == 2)
+    assert engine.current_load().num_running == 1
+    runner.gate = None
+    assert [read(handle)[0] for handle in handles] == ["hello"] * 3

@@ -48,7 +48,7 @@ def test_a_prompt_alone_has_the_whole_batch() -> None:
 def test_streams_come_first_and_the_prompt_gets_what_keeps_the_pause_short() -> None:
     parts = plan_step([sequence(0, 2000), sequence(1, 1), sequence(2, 1)], costs_of(rows_1=10, prompt=2), 512)
     assert [part.sequence.order for part in parts] == [1, 2, 0]
-    assert shares(parts) == {1: 1, 2: 1, 0: 100}
+    assert shares(parts) == {1: 1, 2: 1, 0: 62}
 
 
 def test_short_prompts_pass_a_long_one_which_keeps_half() -> None:
@@ -104,7 +104,8 @@ def test_nobody_starves(remaining: list[int], budget: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("max_tokens", "slots", "reserved"), [(20, 4, 50), (5000, 4, 1000), (None, 4, 280), (None, 1, 1000)]
+    ("max_tokens", "slots", "reserved"),
+    [(20, 4, 50), (5000, 4, 1000), (None, 4, 250), (None, 10, 100), (None, 20, 55), (None, 1, 1000)],
 )
 def test_room_for_prompt_and_reply(max_tokens: int | None, slots: int, reserved: int) -> None:
     one = sequence(0, 1, computed=29, max_tokens=max_tokens)

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from runtime.engine.step_costs import MIN_CHUNK_TOKENS, PAUSE_S, UNMEASURED_CHUNK_TOKENS, StepCosts, candidate_sizes
+from runtime.engine.step_costs import PAUSE_S, TILE_TOKENS, StepCosts, candidate_sizes
 
 # Milliseconds of a step by number of rows: total tokens a second measured at 1, 2, 3, 4 and 8 streams of
 # llama.cpp's batched bench on one processor (docs: 74/80/93/97/125, 73/85/99/143/167 and 55/45/59/70/103).
@@ -85,19 +85,20 @@ def test_candidates(num_streams: int, sizes: list[int]) -> None:
     assert candidate_sizes(num_streams) == sizes
 
 
-def test_a_chunk_is_as_long_as_the_pause_allows() -> None:
+def test_a_step_is_as_long_as_the_pause_allows_in_whole_tiles() -> None:
     costs = StepCosts()
-    assert costs.chunk_tokens(1) == UNMEASURED_CHUNK_TOKENS
-    costs.record(num_rows=0, num_prompt_tokens=500, duration_s=1.0)
-    assert costs.chunk_tokens(1) == PAUSE_S * 500
+    assert costs.step_tokens(1) == TILE_TOKENS
+    costs.record(num_rows=0, num_prompt_tokens=500, duration_s=0.5)
+    assert costs.step_tokens(1) == 192 <= PAUSE_S * 1000
     costs.record(num_rows=1, num_prompt_tokens=0, duration_s=0.1)
-    assert costs.chunk_tokens(1) == 300
+    assert costs.step_tokens(1) == 576
     slow = StepCosts()
     slow.record(num_rows=0, num_prompt_tokens=100, duration_s=10.0)
-    assert slow.chunk_tokens(1) == MIN_CHUNK_TOKENS
+    assert slow.step_tokens(1) == TILE_TOKENS
 
 
 def test_the_tail_of_a_prompt_teaches_nothing() -> None:
     costs = StepCosts()
+    costs.record(num_rows=0, num_prompt_tokens=500, duration_s=0.5)
     costs.record(num_rows=1, num_prompt_tokens=2, duration_s=1.0)
-    assert costs.chunk_tokens(1) == UNMEASURED_CHUNK_TOKENS
+    assert costs.step_tokens(1) == 192

@@ -237,10 +237,24 @@ def test_memories_that_cannot_be_cut_survive_a_failure(runner_class: Any) -> Non
     runner = runner_class(num_slots=4)
     runner.can_truncate = False
     bench = Bench(runner)
-    good = [bench.submit([number] * 3, max_tokens=4) for number in (1, 2, 3)]
+    early = bench.submit([1] * 3, max_tokens=4)
+    for _ in range(2):
+        bench.step()
     bad = bench.submit([4, FAILING_TOKEN], max_tokens=4)
-    bench.run()
-    assert [text_of(handle) for handle in good] == ["hell"] * 3
+    late = bench.submit([2] * 3, max_tokens=4)
+    bench.run(limit=50)
+    assert text_of(early) == text_of(late) == "hell"
+    assert isinstance(events_of(bad)[-1], Failed)
+
+
+def test_a_culprit_that_begins_anew_runs_alone(runner_class: Any) -> None:
+    runner = runner_class(num_slots=4)
+    runner.can_truncate = False
+    bench = Bench(runner)
+    bad = bench.submit([4, 5, 6, 7, 8, 9, 3, 3, 3, FAILING_TOKEN], max_tokens=4)
+    good = bench.submit([2] * 30, max_tokens=4)
+    bench.run(limit=50)
+    assert text_of(good) == "hell"
     assert isinstance(events_of(bad)[-1], Failed)
 
 
@@ -279,7 +293,7 @@ ACTIONS = st.one_of(
 def test_any_order_of_arrivals_cancels_and_failures(
     runner_class: Any, actions: list[Any], can_truncate: bool, slots: int
 ) -> None:
-    runner = runner_class(b"a reply of some length", num_slots=slots)
+    runner = runner_class(b"a reply that is longer than the share of its slot", num_slots=slots)
     runner.can_truncate = can_truncate
     bench = Bench(runner)
     handles: list[tuple[RequestHandle, list[int], int | None]] = []
