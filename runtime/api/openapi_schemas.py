@@ -192,14 +192,8 @@ def response_schemas() -> dict[str, Schema]:
     )
     end: Schema = {"enum": ["stop", "length"]}
     reply = record("role content", role={"const": "assistant"}, content=TEXT)
-    error = record("message", message=TEXT, type=TEXT, param=nullable("string"), code=nullable("string"))
-    piece = record("id piece", id=COUNT, piece={"anyOf": [TEXT, listed(COUNT)]})
     head = {"id": TEXT, "created": INTEGER, "model": TEXT}
     return {
-        "Error": record("error", error=error),
-        "MessageError": record(
-            "type error", type={"const": "error"}, error=record("type message", type=TEXT, message=TEXT)
-        ),
         "ChatCompletion": record(
             "id object created model choices usage",
             **head,
@@ -233,6 +227,19 @@ def response_schemas() -> dict[str, Schema]:
             content=listed(record("type text", type={"const": "text"}, text=TEXT)),
             stop_reason={"enum": ["end_turn", "max_tokens"]},
             usage=record("input_tokens output_tokens", input_tokens=COUNT, output_tokens=COUNT),
+        ),
+        **_small_schemas(),
+    }
+
+
+def _small_schemas() -> dict[str, Schema]:
+    """Describe errors, tokens and what the program says of itself."""
+    error = record("message", message=TEXT, type=TEXT, param=nullable("string"), code=nullable("string"))
+    piece = record("id piece", id=COUNT, piece={"anyOf": [TEXT, listed(COUNT)]})
+    return {
+        "Error": record("error", error=error),
+        "MessageError": record(
+            "type error", type={"const": "error"}, error=record("type message", type=TEXT, message=TEXT)
         ),
         "TokenCount": record("input_tokens", input_tokens=COUNT),
         "Tokens": record("tokens", tokens=listed({"anyOf": [COUNT, piece]})),

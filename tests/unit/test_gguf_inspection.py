@@ -78,7 +78,7 @@ class TestSoundModels:
     def test_the_tiny_model(self, tiny_model: Path) -> None:
         reader = gguf.GGUFReader(tiny_model)
         assert inspect_model(tiny_model) == ModelInfo(
-            name="Packer demo",
+            name="Tiny model",
             architecture="llama",
             quantization="Q8_0",
             num_parameters=sum(int(tensor.n_elements) for tensor in reader.tensors),
