@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,8 +148,7 @@ def debian_11(as_root: None) -> Path:
 
 
 def test_on_debian_11(packed: Path, answer: str, debian_11: Path, tmp_path: Path) -> None:
-    place = debian_11 / "opt" / tmp_path.name
-    place.mkdir(parents=True)
+    place = Path(tempfile.mkdtemp(dir=debian_11 / "opt"))
     shutil.copy(packed, place / "chat")
     inside = Path("/") / place.relative_to(debian_11)
     environment = {"PACKER_CACHE_DIR": str(inside / "cache"), "PATH": "/usr/bin:/bin"}
