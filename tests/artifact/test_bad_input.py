@@ -55,17 +55,17 @@ def test_a_model_that_can_not_be_packed(case: str, tiny_model: Path, tmp_path: P
     source = make(tmp_path / "m.gguf", tiny_model)
     before = sorted(tmp_path.rglob("*"))
     done = program.packer("build", source, "-o", tmp_path / "out")
-    refused(done, 3, [str(source), *words] if case != "missing shard" else words)
+    check_refused(done, 3, [str(source), *words] if case != "missing shard" else words)
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_vocabulary_only_model(runtime_parts: RuntimeParts, tmp_path: Path) -> None:
     source = runtime_parts.tools.sources.llama_cpp / "models" / "ggml-vocab-llama-spm.gguf"
-    refused(program.packer("build", source, "-o", tmp_path / "out"), 3, ["vocabulary only"])
+    check_refused(program.packer("build", source, "-o", tmp_path / "out"), 3, ["vocabulary only"])
     assert list(tmp_path.iterdir()) == []
 
 
-def refused(done: subprocess.CompletedProcess[str], code: int, words: list[str]) -> None:
+def check_refused(done: subprocess.CompletedProcess[str], code: int, words: list[str]) -> None:
     """Check the exit code and that stderr is one sentence with ``words`` and no traceback."""
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
@@ -76,12 +76,12 @@ def refused(done: subprocess.CompletedProcess[str], code: int, words: list[str])
 
 
 def test_an_output_that_can_not_be_written(tiny_model: Path, tmp_path: Path) -> None:
-    refused(program.packer("build", tiny_model, "-o", tmp_path), 4, ["is a directory"])
-    refused(program.packer("build", tiny_model, "-o", tmp_path / "no" / "out"), 4, ["No such file or directory"])
-    refused(program.packer("build", tiny_model, "-o", "/proc/out"), 4, ["/proc/out", "can't be written"])
+    check_refused(program.packer("build", tiny_model, "-o", tmp_path), 4, ["is a directory"])
+    check_refused(program.packer("build", tiny_model, "-o", tmp_path / "no" / "out"), 4, ["No such file or directory"])
+    check_refused(program.packer("build", tiny_model, "-o", "/proc/out"), 4, ["/proc/out", "can't be written"])
     copy = tmp_path / "m.gguf"
     copy.write_bytes(tiny_model.read_bytes())
-    refused(program.packer("build", copy, "-o", copy), 4, ["is the model itself"])
+    check_refused(program.packer("build", copy, "-o", copy), 4, ["is the model itself"])
     assert copy.read_bytes() == tiny_model.read_bytes()
     assert list(tmp_path.iterdir()) == [copy]
 
@@ -92,7 +92,7 @@ def test_a_full_disk(tiny_model: Path, tmp_path: Path) -> None:
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True)
     try:
-        refused(program.packer("build", tiny_model, "-o", disk / "out"), 4, ["free"])
+        check_refused(program.packer("build", tiny_model, "-o", disk / "out"), 4, ["free"])
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
@@ -102,29 +102,29 @@ def test_settings_with_an_unknown_key(tiny_model: Path, tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text("[chat]\nsystem_promt = 'x'\n")
     done = program.packer("build", tiny_model, "-c", config, "-o", tmp_path / "out")
-    refused(done, 3, [str(config), "chat.system_promt", "chat.system_prompt"])
+    check_refused(done, 3, [str(config), "chat.system_promt", "chat.system_prompt"])
     assert not (tmp_path / "out").exists()
 
 
 def test_things_that_are_no_packed_file(tiny_model: Path, tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("hello")
-    refused(program.packer("verify", text), 3, ["notes.txt", "not a packed file"])
-    refused(program.packer("verify", tmp_path / "absent"), 3, ["absent"])
-    refused(program.packer("run", tmp_path / "absent"), 3, ["no such file"])
-    refused(program.packer("extract", text), 3, ["not a packed file"])
+    check_refused(program.packer("verify", text), 3, ["notes.txt", "not a packed file"])
+    check_refused(program.packer("verify", tmp_path / "absent"), 3, ["absent"])
+    check_refused(program.packer("run", tmp_path / "absent"), 3, ["no such file"])
+    check_refused(program.packer("extract", text), 3, ["not a packed file"])
 
 
 def test_a_target_that_does_not_exist(tiny_model: Path, tmp_path: Path) -> None:
     done = program.packer("build", tiny_model, "-o", tmp_path / "out", "--target", "amiga")
-    refused(done, 3, ["amiga", "linux-x86_64"])
+    check_refused(done, 3, ["amiga", "linux-x86_64"])
 
 
 def test_runtime_files_that_can_not_be_added(tiny_model: Path, packed: Path, tmp_path: Path) -> None:
     store = {"PACKER_RUNTIMES_DIR": str(tmp_path / "store")}
-    refused(program.packer("runtimes", "add", tiny_model, **store), 3, ["not a packed file"])
-    refused(program.packer("runtimes", "add", packed, **store), 3, ["not a runtime file"])
-    refused(program.packer("runtimes", "remove", "nothing-here", **store), 3, ["no such runtime"])
+    check_refused(program.packer("runtimes", "add", tiny_model, **store), 3, ["not a packed file"])
+    check_refused(program.packer("runtimes", "add", packed, **store), 3, ["not a runtime file"])
+    check_refused(program.packer("runtimes", "remove", "nothing-here", **store), 3, ["no such runtime"])
 
 
 def test_a_model_that_llama_cpp_refuses(launch: program.Launcher, tiny_model: Path, tmp_path: Path) -> None:

@@ -492,7 +492,7 @@ MUTATIONS = st.one_of(
 class TestMutations:
     """Whatever a file holds, it is described or refused with an InputError; every other exception is a bug."""
 
-    def inspect(self, path: Path, content: bytes) -> None:
+    def check_inspection(self, path: Path, content: bytes) -> None:
         path.write_bytes(content)
         try:
             info = inspect_model(path)
@@ -511,15 +511,15 @@ class TestMutations:
         content = bytearray(SOUND)
         for place, new in mutations:
             content[place : place + len(new)] = new
-        self.inspect(tmp_path_factory.getbasetemp() / "mutated.gguf", bytes(content[:size_bytes]))
+        self.check_inspection(tmp_path_factory.getbasetemp() / "mutated.gguf", bytes(content[:size_bytes]))
 
     @settings(max_examples=100, deadline=None)
     @given(place=PLACES, cut=st.integers(0, 16), new=st.binary(max_size=16))
     def test_bytes_moved(self, tmp_path_factory: pytest.TempPathFactory, place: int, cut: int, new: bytes) -> None:
         content = SOUND[:place] + new + SOUND[place + cut :]
-        self.inspect(tmp_path_factory.getbasetemp() / "moved.gguf", content)
+        self.check_inspection(tmp_path_factory.getbasetemp() / "moved.gguf", content)
 
     def test_every_byte_of_the_header_changed(self, model: Path) -> None:
         for place in range(header_bytes()):
             for value in (SOUND[place] ^ 1, 0xFF):
-                self.inspect(model, SOUND[:place] + bytes([value]) + SOUND[place + 1 :])
+                self.check_inspection(model, SOUND[:place] + bytes([value]) + SOUND[place + 1 :])
