@@ -108,6 +108,13 @@ def build_command(program: str) -> click.Command:
         click.Option(["--system-prompt"], metavar="TEXT", help="Instructions that come before every chat."),
         click.Option(["--raw"], is_flag=True, help="With -p: continue TEXT itself, without a chat template."),
         click.Option(["--token-ids"], is_flag=True, help="With -p: print the generated token ids as a JSON list."),
+        click.Option(["--history/--no-history"], default=None, help="Keep chats on this machine, or keep nothing."),
+        click.Option(
+            ["--data-dir"],
+            metavar="DIR",
+            type=click.Path(path_type=Path),
+            help="Keep chats below DIR, not in the user's data directory.",
+        ),
         click.Option(["--verbose"], is_flag=True, help="Say what is done, on standard error; show tracebacks."),
     ]
     return click.Command(
@@ -191,7 +198,8 @@ def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
     if options["prompt"] is None and not options["cli"]:
         from runtime.lifecycle import serve
 
-        return serve(library, settings, source, version=version, environ=os.environ)
+        data_directory = options["data_dir"]
+        return serve(library, settings, source, version=version, environ=os.environ, data_directory=data_directory)
     from runtime.session import open_session
 
     return _run_terminal(open_session(library, settings, source, version=version), options)
