@@ -71,7 +71,12 @@ def _run(command: list[str], note: Callable[[str], None]) -> None:
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
         subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, text=True, env=dict(os.environ)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            env=dict(os.environ),
         ) as process,
     ):
         try:

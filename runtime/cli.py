@@ -177,9 +177,7 @@ def _quantize(options: dict[str, Any]) -> int:
 
     source, output, wanted = options["quantize"]
     library = load_library()
-    quantize(
-        library, source, output, str(wanted), importance_path=options["imatrix"], again=options["requantize"]
-    )
+    quantize(library, source, output, str(wanted), importance_path=options["imatrix"], again=options["requantize"])
     library.silence()
     return 0
 

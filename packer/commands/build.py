@@ -42,7 +42,9 @@ Examples:
 @click.option("--browser/--no-browser", default=None, help="Open the browser when ready.")
 @click.option("--quantize", metavar="TYPE", help="Make the weights smaller first, such as Q4_K_M or Q8_0.")
 @click.option("--imatrix", type=click.Path(path_type=Path), help="Importance matrix for --quantize.")
-@click.option("--requantize", is_flag=True, help="Allow --quantize of weights that are quantized already; costs quality.")
+@click.option(
+    "--requantize", is_flag=True, help="Allow --quantize of weights that are quantized already; costs quality."
+)
 @click.option("--target", default="linux-x86_64", show_default=True, help="System that the file runs on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def build(
