@@ -30,7 +30,8 @@ class GenerationOptions:
     """How to continue a prompt. ``sampling`` holds only what the client set, by the field names of SamplingParams.
 
     ``logit_bias`` maps tokens, or texts whose every token is meant, to what is added to their logits. ``grammar`` is
-    GBNF; ``grammar_field`` names the field of the request that it comes from.
+    GBNF; ``grammar_field`` names the field of the request that it comes from. ``top_logprobs`` asks for the log
+    probability of each token, and of so many likeliest ones.
     """
 
     sampling: dict[str, Any] = field(default_factory=dict)
@@ -40,6 +41,7 @@ class GenerationOptions:
     ignore_eos: bool = False
     grammar: str | None = None
     grammar_field: str = "grammar"
+    top_logprobs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,6 +192,7 @@ class ChatService:
             sampling=sampling,
             max_tokens=min((limit for limit in limits if limit is not None), default=None),
             stop=options.stop,
+            top_logprobs=options.top_logprobs,
         )
 
     def _check_grammar(self, grammar: str, field: str) -> None:
