@@ -65,6 +65,7 @@ Event = TextDelta | Finished | Failed
 class GenerationRequest:
     """What to generate: a prompt of at least one token, and when to stop. ``max_tokens`` ``None``: until the end.
 
+    ``must_fit`` refuses a request whose longest reply has no room; else that ends where the context does.
     ``top_logprobs`` asks for the log probability of each token and of so many likeliest ones; ``None`` for neither.
     """
 
@@ -72,6 +73,7 @@ class GenerationRequest:
     sampling: SamplingParams
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    must_fit: bool = False
     top_logprobs: int | None = None
 
 

@@ -13,6 +13,7 @@ from runtime.engine.logprobs import TokenLogprob, TokenLogprobs
 from runtime.engine.sampling import SamplingParams
 from runtime.llama.errors import DecodeError, DecodeInterruptedError
 from runtime.settings import ContextChoice, Settings
+from tests.support.encoder import FAILING_TOKEN, ByteEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from runtime.engine.model_runner import Chunk, Sampled
 
 END = 0
-FAILING_TOKEN = 666
 
 
 class ScriptedRunner:
@@ -151,20 +151,6 @@ class _ScriptedSampler:
 
     def close(self) -> None:
         self._runner.samplers_open -= 1
-
-
-class ByteEncoder:
-    """A prompt encoder for :class:`ScriptedRunner`: one token a byte; remembers the messages it was given."""
-
-    def __init__(self) -> None:
-        self.seen: list[Any] = []
-
-    def encode_chat(self, messages: Sequence[Any]) -> list[int]:
-        self.seen.append(list(messages))
-        return self.encode_text("".join(message["content"] for message in messages))
-
-    def encode_text(self, text: str) -> list[int]:
-        return [FAILING_TOKEN if byte == ord("!") else byte + 1 for byte in text.encode()]
 
 
 def make_settings(**changes: Any) -> Settings:

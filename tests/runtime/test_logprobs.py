@@ -9,17 +9,11 @@ import pytest
 
 from runtime.engine.logprobs import LogprobQueue, TokenLogprob, TokenLogprobs
 from runtime.engine.text_stream import TextStream
-from tests.support.encoder import ByteEncoder
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
 HI = [{"role": "user", "content": "hi"}]
-
-
-@pytest.fixture
-def encoder() -> ByteEncoder:
-    return ByteEncoder()
 
 
 def chat(client: FlaskClient, **fields: Any) -> Any:
