@@ -123,4 +123,5 @@ def _model_summary(model: PlannedModel) -> ModelSummary:
         num_parameters=model.info.num_parameters,
         context_length=model.info.context_length,
         size_bytes=model.source.size_bytes,
+        use=model.info.use,
     )

@@ -128,6 +128,7 @@ def bare_model(path: Path, library: Library) -> ModelSource:
         "architecture": header.architecture,
         "context_length": header.context_length,
         "size_bytes": size_bytes,
+        "use": header.use,
     }
     return ModelSource(
         file=ModelFile(path=path), name=header.name, context_length=header.context_length, description=description

@@ -7,7 +7,7 @@ packer may add some without a new format version.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, TypeVar
 
 from packer.container.layout import FORMAT_VERSION
@@ -15,7 +15,10 @@ from packer.container.layout import FORMAT_VERSION
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSummary:
-    """The packed model as the manifest describes it; ``entry`` is its name in the archive."""
+    """The packed model as the manifest describes it; ``entry`` is its name in the archive.
+
+    ``use`` is ``chat``, or ``embeddings`` for a model that can't chat.
+    """
 
     entry: str
     name: str
@@ -24,6 +27,7 @@ class ModelSummary:
     num_parameters: int
     context_length: int
     size_bytes: int
+    use: str = "chat"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +94,9 @@ def _natural(value: Any) -> int:
 
 
 def _pick(kind: type[_Summary], values: dict[str, Any]) -> _Summary:
-    names = {field.name: field.type for field in fields(kind)}
-    for name, kind_name in names.items():
-        expected = int if kind_name == "int" else str
-        if type(values[name]) is not expected:
-            raise ValueError(f"{name}: expected {expected.__name__}, found {values[name]!r}")
-    return kind(**{name: values[name] for name in names})
+    given = [field for field in fields(kind) if field.name in values or field.default is MISSING]
+    for field in given:
+        expected = int if field.type == "int" else str
+        if type(values[field.name]) is not expected:
+            raise ValueError(f"{field.name}: expected {expected.__name__}, found {values[field.name]!r}")
+    return kind(**{field.name: values[field.name] for field in given})

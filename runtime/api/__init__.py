@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from runtime.api import (
     chat_completions,
     completions,
+    embeddings,
     errors,
     guard,
     health,
@@ -45,6 +46,7 @@ def create_app(service: ChatService, extra_blueprints: Sequence[Blueprint] = ())
     for module in (
         chat_completions,
         completions,
+        embeddings,
         responses,
         messages,
         tokens,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 LOAD_MODE_MMAP = 1
 SEEK_SET = 0
 DESCRIPTION_BYTES = 256
+NON_CAUSAL = frozenset({"gemma-embedding", "t5encoder"})
+"""Architectures whose attention looks both ways without their metadata saying so (llama.cpp's ``src/models``)."""
 
 Progress = Callable[[float], bool]
 """Called with 0.0 to 1.0 while loading; returning ``False`` ends the attempt."""
@@ -66,6 +68,35 @@ class Model:
     def sliding_window(self) -> int:
         """Tokens of the attention window of models that have one, else 0."""
         return int(self.library.api.llama_model_n_swa(self.pointer))
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether a token sees only those before it."""
+        architecture = self.metadata("general.architecture") or ""
+        return architecture not in NON_CAUSAL and self.metadata(f"{architecture}.attention.causal") != "false"
+
+    @property
+    def can_generate(self) -> bool:
+        """Whether the model continues text token by token; others only embed."""
+        return self.is_causal and not self.is_unsupported and self.library.api.llama_model_has_decoder(self.pointer)
+
+    @property
+    def is_unsupported(self) -> bool:
+        """Whether the model neither continues text nor embeds: encoder with decoder, or text diffusion."""
+        api, pointer = self.library.api, self.pointer
+        has_both = api.llama_model_has_encoder(pointer) and api.llama_model_has_decoder(pointer)
+        return bool(has_both or api.llama_model_is_diffusion(pointer))
+
+    @property
+    def pooling(self) -> int | None:
+        """How the model's maker pools the vectors of tokens (llama.h, ``llama_pooling_type``); ``None`` if unsaid."""
+        text = self.metadata(f"{self.metadata('general.architecture') or ''}.pooling_type")
+        return int(text) if text and text.isdecimal() else None
+
+    @property
+    def num_dimensions(self) -> int:
+        """Length of an embedding."""
+        return int(self.library.api.llama_model_n_embd_out(self.pointer))
 
     @property
     def has_state(self) -> bool:
