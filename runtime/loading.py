@@ -15,11 +15,11 @@ from runtime.prompt import LlamaPromptEncoder
 from runtime.settings import ContextChoice, choose_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from runtime.engine.model_runner import ModelRunner
     from runtime.llama.library import Library
-    from runtime.llama.model import Model
+    from runtime.llama.model import AdapterFile, Model
     from runtime.prompt import PromptEncoder
 
 BATCH_TOKENS = 512
@@ -50,6 +50,7 @@ class ModelLoader:
         context_size: int,
         num_threads: int,
         num_slots: int = 0,
+        adapters: Sequence[AdapterFile] = (),
         free_bytes: Callable[[], int | None] = available_bytes,
     ) -> None:
         """Prepare to load ``file`` with a context of ``context_size`` tokens (0: the model's limit).
@@ -61,6 +62,7 @@ class ModelLoader:
         self._context_size = context_size
         self._num_threads = num_threads
         self._num_slots = num_slots
+        self._adapters = adapters
         self._free_bytes = free_bytes
         self.encoder: PromptEncoder | None = None
         self.context: ContextChoice | None = None
@@ -74,6 +76,8 @@ class ModelLoader:
                     f"{self._file.path}: models of the kind {model.metadata('general.architecture')} do not continue "
                     "text token by token; this program can't run them"
                 )
+            for adapter in self._adapters:
+                model.load_adapter(adapter)
             choice = choose_context(self._context_size, model.context_length)
             self._check_memory(model, choice.size_tokens)
             encoder = LlamaPromptEncoder(model)

@@ -31,6 +31,17 @@ class ModelSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AdapterSummary:
+    """A packed LoRA adapter; ``entry`` is its name in the archive, ``scale`` how strongly it is applied."""
+
+    entry: str
+    name: str
+    scale: float
+    rank: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TargetSummary:
     """One system the file runs on; ``runtime_id`` names the directory it unpacks to."""
 
@@ -51,6 +62,7 @@ class Manifest:
     launcher_bytes: int
     launcher_sha256: str
     sha256: dict[str, str]
+    adapters: tuple[AdapterSummary, ...] = ()
 
     def to_json(self) -> bytes:
         """Serialise canonically: sorted keys, two spaces, a newline at the end."""
@@ -59,6 +71,7 @@ class Manifest:
             "packer_version": self.packer_version,
             "title": self.title,
             "model": asdict(self.model) if self.model else None,
+            "adapters": [asdict(adapter) for adapter in self.adapters],
             "targets": {name: asdict(target) for name, target in self.targets.items()},
             "launcher": {"size_bytes": self.launcher_bytes, "sha256": self.launcher_sha256},
             "entries": [{"name": name, "sha256": digest} for name, digest in sorted(self.sha256.items())],
@@ -81,10 +94,12 @@ def parse_manifest(document: Any) -> Manifest:
         launcher_bytes=_natural(document["launcher"]["size_bytes"]),
         launcher_sha256=str(document["launcher"]["sha256"]),
         sha256={str(entry["name"]): str(entry["sha256"]) for entry in document["entries"]},
+        adapters=tuple(_pick(AdapterSummary, adapter) for adapter in document.get("adapters", ())),
     )
 
 
-_Summary = TypeVar("_Summary", ModelSummary, TargetSummary)
+_Summary = TypeVar("_Summary", ModelSummary, AdapterSummary, TargetSummary)
+KINDS = {"int": int, "str": str, "float": float}
 
 
 def _natural(value: Any) -> int:
@@ -96,7 +111,7 @@ def _natural(value: Any) -> int:
 def _pick(kind: type[_Summary], values: dict[str, Any]) -> _Summary:
     given = [field for field in fields(kind) if field.name in values or field.default is MISSING]
     for field in given:
-        expected = int if field.type == "int" else str
+        expected = KINDS[str(field.type)]
         if type(values[field.name]) is not expected:
             raise ValueError(f"{field.name}: expected {expected.__name__}, found {values[field.name]!r}")
     return kind(**{field.name: values[field.name] for field in given})

@@ -81,6 +81,7 @@ class Context:
                 f"a context of {num_tokens} tokens can't be created{model.library.log.explain()}; "
                 "try a smaller one with --ctx-size"
             )
+        model.apply_adapters(self.pointer)
         self.num_tokens = int(self._api.llama_n_ctx(self.pointer))
         self.batch_tokens = int(self._api.llama_n_batch(self.pointer))
         self._memory = self._api.llama_get_memory(self.pointer)

@@ -76,6 +76,9 @@ SPECIAL: dict[str, dict[str, Any]] = {
 }
 """What an architecture wants beyond ``COMMON``, or differently, by metadata key without the architecture's name."""
 
+LEFT_OUT = (".scale", ".input_scale", "rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
+"""Tensors that are optional and not for weights of this kind."""
+
 LIST_TENSORS = """
 header = sys.argv[1].encode()
 base = ctypes.CDLL(os.path.join(os.environ["BINDING_LIBRARIES"], "libggml-base.so"))
@@ -106,16 +109,17 @@ def made_model(parts: RuntimeParts, architecture: str, **changes: Any) -> Path:
         header = work / "header.gguf"
         write_gguf(header, architecture, wanted, {})
         shapes = json.loads(reference.run_with_binding(parts, LIST_TENSORS, header))
-        write_gguf(work / "model.gguf", architecture, wanted, shapes)
+        write_gguf(work / "model.gguf", architecture, wanted, _all_values(shapes))
         header.unlink()
 
     return parts.tools.cache.get_or_build(name, digest, build) / "model.gguf"
 
 
-def write_gguf(path: Path, architecture: str, values: dict[str, Any], shapes: dict[str, list[int]]) -> None:
-    """Write a GGUF; ``shapes`` have the innermost extent first."""
+def write_gguf(
+    path: Path, architecture: str, values: dict[str, Any], tensors: dict[str, npt.NDArray[np.float32]]
+) -> None:
+    """Write a GGUF with the tiny model's vocabulary; ``values`` are metadata, ``tensors`` have (rows, columns)."""
     import gguf
-    import numpy as np
 
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name(f"Tiny {architecture}")
@@ -133,16 +137,24 @@ def write_gguf(path: Path, architecture: str, values: dict[str, Any], shapes: di
     writer.add_add_bos_token(True)
     writer.add_add_space_prefix(False)
     writer.add_chat_template(tiny.CHAT_TEMPLATE)
-    random = np.random.default_rng(7)
-    for name, shape in shapes.items():
-        writer.add_tensor(name, _values(random, name, shape[::-1], types))
+    for name, content in tensors.items():
+        writer.add_tensor(name, content)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-def _values(random: np.random.Generator, name: str, shape: list[int], types: list[int]) -> npt.NDArray[np.float32]:
+def _all_values(shapes: dict[str, list[int]]) -> dict[str, npt.NDArray[np.float32]]:
+    """Random values; ``shapes`` have the innermost extent first."""
+    import numpy as np
+
+    random = np.random.default_rng(7)
+    wanted = {name: shape for name, shape in shapes.items() if not name.endswith(LEFT_OUT)}
+    return {name: _values(random, name, shape[::-1]) for name, shape in wanted.items()}
+
+
+def _values(random: np.random.Generator, name: str, shape: list[int]) -> npt.NDArray[np.float32]:
     """Norms around 1, decays below 0, words far enough apart that the likeliest one is never a near tie."""
     import numpy as np
 
@@ -153,7 +165,7 @@ def _values(random: np.random.Generator, name: str, shape: list[int], types: lis
     if "ssm_a" in name:
         values = -np.abs(values)
     if name == "output.weight":
-        values[[index for index, kind in enumerate(types) if kind != tiny.NORMAL]] = 0.0
+        values[[index for index, kind in enumerate(tiny.vocabulary()[2]) if kind != tiny.NORMAL]] = 0.0
     return values
 
 
