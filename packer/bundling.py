@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 from packer import __version__
 from packer.container import layout
 from packer.container.config import dump_config
-from packer.container.manifest import Manifest, ModelSummary
+from packer.container.manifest import AdapterSummary, Manifest, ModelSummary
 from packer.container.reader import MAX_MANIFEST_BYTES, open_bundle
 from packer.container.writer import ContainerWriter, complete_or_nothing
 from packer.errors import OutputError
-from packer.gguf import inspect_model, model_source
+from packer.gguf import inspect_adapter, inspect_model, model_source
 from packer.runtimes.recipe import LAUNCHER_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from packer.container.config import BundleConfig
     from packer.container.reader import Bundle
-    from packer.gguf import ModelInfo, ModelSource
+    from packer.gguf import AdapterInfo, ModelInfo, ModelSource
     from packer.runtimes.store import StoredRuntime
 
 MAX_LAUNCHER_BYTES = 16 * 1024 * 1024
@@ -36,11 +36,13 @@ class BundlePlan:
     config: BundleConfig
     runtime: StoredRuntime
     model: PlannedModel | None
+    adapters: tuple[PlannedAdapter, ...] = ()
 
     @property
     def size_bytes(self) -> int:
         """About the size of the file to be written; a little more than it will be."""
         model_bytes = self.model.source.size_bytes if self.model else 0
+        model_bytes += sum(one.source.size_bytes + layout.MODEL_ALIGNMENT_BYTES for one in self.adapters)
         return model_bytes + self.runtime.size_bytes + 2 * layout.MODEL_ALIGNMENT_BYTES + (1 << 20)
 
 
@@ -51,6 +53,29 @@ class PlannedModel:
     entry: str
     info: ModelInfo
     source: ModelSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedAdapter:
+    """An adapter that fits its model; ``entry`` is its name inside."""
+
+    entry: str
+    info: AdapterInfo
+    source: ModelSource
+    scale: float
+
+
+def plan_adapters(wanted: Sequence[tuple[Path, float]], model: Path) -> tuple[PlannedAdapter, ...]:
+    """Inspect adapters, given with their scales, for the model at ``model``. Raises InputError for a wrong one."""
+    return tuple(
+        PlannedAdapter(
+            entry=f"{layout.ADAPTERS_PREFIX}{number}-{_entry_stem(path.name.removesuffix('.gguf'))}.gguf",
+            info=inspect_adapter(path, model),
+            source=model_source(path),
+            scale=scale,
+        )
+        for number, (path, scale) in enumerate(wanted, start=1)
+    )
 
 
 def plan_model(path: Path) -> PlannedModel:
@@ -79,7 +104,8 @@ def check_output(output: Path, sources: list[Path]) -> None:
 def write_bundle(plan: BundlePlan, progress: Callable[[int], None] | None = None) -> None:
     """Write the file that ``plan`` describes, complete or not at all. Raises OutputError, InputError."""
     if plan.model is not None:
-        check_output(plan.output, [segment.path for segment in plan.model.source.segments])
+        sources = [plan.model.source, *(adapter.source for adapter in plan.adapters)]
+        check_output(plan.output, [segment.path for source in sources for segment in source.segments])
     with (
         open_bundle(plan.runtime.path) as runtime,
         complete_or_nothing(plan.output, needed_bytes=plan.size_bytes) as descriptor,
@@ -89,6 +115,8 @@ def write_bundle(plan: BundlePlan, progress: Callable[[int], None] | None = None
         _copy_runtime(writer, runtime)
         if plan.model is not None:
             writer.add_segments(plan.model.entry, plan.model.source.header, plan.model.source.segments)
+        for adapter in plan.adapters:
+            writer.add_segments(adapter.entry, adapter.source.header, adapter.source.segments)
         manifest = _manifest(plan, writer).to_json()
         if len(manifest) > MAX_MANIFEST_BYTES:
             raise OutputError(f"{plan.output}: its manifest would have {len(manifest)} bytes, more than can be read")
@@ -111,6 +139,17 @@ def _manifest(plan: BundlePlan, writer: ContainerWriter) -> Manifest:
         launcher_bytes=writer.launcher_bytes,
         launcher_sha256=writer.launcher_sha256,
         sha256=writer.sha256,
+        adapters=tuple(map(_adapter_summary, plan.adapters)),
+    )
+
+
+def _adapter_summary(adapter: PlannedAdapter) -> AdapterSummary:
+    return AdapterSummary(
+        entry=adapter.entry,
+        name=adapter.info.name,
+        scale=adapter.scale,
+        rank=adapter.info.rank,
+        size_bytes=adapter.source.size_bytes,
     )
 
 
@@ -123,4 +162,5 @@ def _model_summary(model: PlannedModel) -> ModelSummary:
         num_parameters=model.info.num_parameters,
         context_length=model.info.context_length,
         size_bytes=model.source.size_bytes,
+        use=model.info.use,
     )

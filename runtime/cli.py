@@ -98,6 +98,9 @@ def build_command(program: str) -> click.Command:
         click.Option(
             ["--model"], metavar="PATH", type=click.Path(path_type=Path), help="Use this GGUF, not the packed one."
         ),
+        click.Option(
+            ["--lora"], multiple=True, metavar="PATH[:SCALE]", help="Apply this LoRA adapter too; repeatable."
+        ),
         click.Option(["--port"], type=port, help="Port of the web server; must be free. 0: any free one."),
         click.Option(["--browser/--no-browser"], default=None, help="Open the page in the browser, or don't."),
         click.Option(["--threads"], type=click.IntRange(0, 4096), help="Threads to compute with. 0: automatic."),
@@ -207,7 +210,7 @@ def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
 
     settings = _settings(contents, options)
     library = load_library()
-    source = _source(contents, options["model"], library)
+    source = _source(contents, options["model"], library).with_adapters(_adapters(options["lora"]))
     version = contents.manifest.packer_version if contents else DEVELOPMENT
     if options["info"]:
         show_model_info(source, as_json=options["json"])
@@ -258,6 +261,12 @@ def _source(contents: Contents | None, path: Path | None, library: Library) -> M
     if contents.model is None:
         raise InputError(f"{contents.path}: was packed without a model; give one with --model PATH")
     return contents.model
+
+
+def _adapters(texts: Sequence[str]) -> list[tuple[Path, float]]:
+    from packer.container.config import parse_scaled_path
+
+    return [parse_scaled_path(text, "--lora") for text in texts]
 
 
 def _read_prompt(text: str) -> str:

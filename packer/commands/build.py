@@ -27,6 +27,7 @@ Examples:
   packer build model-f16.gguf --quantize Q4_K_M -o chat
   packer build model.gguf -o chat --system-prompt "Answer in one sentence."
   packer build model-00001-of-00003.gguf -c chat.toml -o chat
+  packer build model.gguf --lora style.gguf:0.8 -o chat
 """
 
 
@@ -34,6 +35,7 @@ Examples:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write. [default: the model's name]")
 @click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), help="TOML file with settings.")
+@click.option("--lora", "loras", multiple=True, metavar="PATH[:SCALE]", help="LoRA adapter to apply; repeatable.")
 @click.option("--title", help="Name shown in the page and in --info.")
 @click.option("--system-prompt", help="Instructions put before every chat.")
 @click.option("--ctx-size", type=int, help="Context in tokens; 0 means all that the model was trained for.")
@@ -54,6 +56,7 @@ def build(
     quantize: str | None,
     imatrix: Path | None,
     requantize: bool,
+    loras: tuple[str, ...],
     target: str,
     as_json: bool,
     **flags: Any,
@@ -62,7 +65,8 @@ def build(
 
     MODEL may be the word "demo": the small model that comes with packer.
     """
-    from packer.bundling import BundlePlan, plan_model, write_bundle
+    from packer.bundling import BundlePlan, plan_adapters, plan_model, write_bundle
+    from packer.container.config import parse_scaled_path
     from packer.demo import DEMO_MODEL, DEMO_SETTINGS
     from packer.quantization import Quantization
 
@@ -73,16 +77,18 @@ def build(
         model, config_path = DEMO_MODEL, config_path or DEMO_SETTINGS
     config = _settings(config_path, flags)
     planned = plan_model(model)
+    adapters = plan_adapters([parse_scaled_path(text, "--lora") for text in loras], model)
     runtime = runtime_for(target)
     chosen = Path(output or Path(planned.entry).with_suffix("").name).absolute()
     with contextlib.ExitStack() as stack:
         if quantize:
             wanted = Quantization(type_name=quantize, importance=imatrix, again=requantize)
             planned = stack.enter_context(_quantized(planned, model, chosen, wanted))
-        plan = BundlePlan(output=chosen, config=config, runtime=runtime, model=planned)
+        plan = BundlePlan(output=chosen, config=config, runtime=runtime, model=planned, adapters=adapters)
         with byte_progress(f"writing {plan.output.name}", plan.size_bytes) as progress:
             write_bundle(plan, progress)
-    _report(plan.output, planned.source.size_bytes, as_json=as_json)
+    model_bytes = planned.source.size_bytes + sum(adapter.source.size_bytes for adapter in adapters)
+    _report(plan.output, model_bytes, as_json=as_json)
 
 
 @contextlib.contextmanager

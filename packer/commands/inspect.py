@@ -36,6 +36,11 @@ def inspect(file: Path, as_json: bool) -> None:
     if model:
         click.echo(f"Model    {model['name']}, {model['architecture']}, {model['quantization']}, {model['entry']}")
         click.echo(f"         {size_in_words(model['size_bytes'])}, trained for {model['context_length']} tokens")
+        if model["use"] == "embeddings":
+            click.echo("Use      embeddings only (/v1/embeddings); it can't chat")
+    for adapter in description["adapters"]:
+        size = size_in_words(adapter["size_bytes"])
+        click.echo(f"Adapter  {adapter['name']}, scale {adapter['scale']:g}, rank {adapter['rank']}, {size}")
     for target, summary in description["targets"].items():
         click.echo(f"Runs on  {target} (Python {summary['python']}, llama.cpp {summary['llama_cpp']})")
     click.echo(f"Entries  {len(description['entries'])}; list them with unzip -l or packer inspect --json")

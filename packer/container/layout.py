@@ -28,6 +28,7 @@ Entries::
     licenses/<component>.txt        licence texts of everything inside
     sbom.spdx.json                  what is inside, as SPDX
     model/<name>.gguf               STORED, aligned
+    model/adapters/<name>.gguf      STORED, aligned: LoRA adapters, applied in the manifest's order
     runtime/<target>/runtime.id     STORED: 64 hexadecimal digits and a newline; names the cache directory
     runtime/<target>/<path>         frozen Python and native libraries
     manifest.json                   last: format version, SHA-256 of the launcher and of every other entry
@@ -49,6 +50,7 @@ LAUNCHER_ALIGNMENT_BYTES = 4096
 MODEL_ALIGNMENT_BYTES = 65536
 
 MODEL_PREFIX = "model/"
+ADAPTERS_PREFIX = "model/adapters/"
 RUNTIME_PREFIX = "runtime/"
 LICENSES_PREFIX = "licenses/"
 CONFIG_NAME = "config.toml"

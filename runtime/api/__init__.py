@@ -8,6 +8,7 @@ from runtime.api import (
     chat_completions,
     chats,
     completions,
+    embeddings,
     errors,
     guard,
     health,
@@ -53,6 +54,7 @@ def create_app(
     for module in (
         chat_completions,
         completions,
+        embeddings,
         responses,
         messages,
         tokens,

@@ -15,6 +15,7 @@ EVENTS = "text/event-stream"
 POSTS = {
     "/v1/chat/completions": ("Continue a chat", "ChatRequest", "ChatCompletion", "Error", True),
     "/v1/completions": ("Continue texts without a chat template", "CompletionRequest", "Completion", "Error", True),
+    "/v1/embeddings": ("Turn texts into vectors", "EmbeddingRequest", "EmbeddingList", "Error", False),
     "/v1/responses": ("Continue a chat; nothing is stored", "ResponseRequest", "Response", "Error", True),
     "/v1/messages": ("Continue a chat, Anthropic's way", "MessageRequest", "Message", "MessageError", True),
     "/v1/messages/count_tokens": (

@@ -6,6 +6,7 @@ from typing import Any
 
 from runtime.api.chat_request import MAX_CHOICES, ROLES
 from runtime.api.completions import MAX_PROMPTS
+from runtime.api.embeddings import FORMATS, MAX_INPUTS
 from runtime.api.fields import MAX_STOP_STRINGS
 from runtime.api.generation_fields import INTEGERS, MAX_BREAKERS, NUMBERS
 from runtime.api.logprobs import MAX_TOP_LOGPROBS
@@ -84,6 +85,7 @@ def request_schemas() -> dict[str, Schema]:
             **_stream_properties(),
             **generation,
         ),
+        "EmbeddingRequest": _embedding_request(),
         "ResponseRequest": record(
             "input",
             model=nullable("string"),
@@ -102,6 +104,18 @@ def request_schemas() -> dict[str, Schema]:
         "DetokenizeRequest": record("tokens", tokens=listed(COUNT)),
         "TemplateRequest": record("messages", messages=listed(reference("ChatMessage"), minItems=1)),
     }
+
+
+def _embedding_request() -> Schema:
+    inputs = listed({"anyOf": [{**TEXT, "minLength": 1}, _tokens()]}, minItems=1, maxItems=MAX_INPUTS)
+    return record(
+        "input",
+        model=nullable("string"),
+        user=nullable("string"),
+        input={"anyOf": [{**TEXT, "minLength": 1}, _tokens(), inputs]},
+        encoding_format={"enum": [*FORMATS, None]},
+        dimensions=nullable("integer", minimum=1, description="the model's own number only"),
+    )
 
 
 def _input_message() -> Schema:
@@ -216,6 +230,13 @@ def response_schemas() -> dict[str, Schema]:
             object={"const": "text_completion"},
             choices=listed(record("index text finish_reason", index=COUNT, text=TEXT, finish_reason=end)),
             usage=usage,
+        ),
+        "EmbeddingList": record(
+            "object data model usage",
+            object={"const": "list"},
+            data=listed(record("object index embedding", index=COUNT, embedding={"type": ["array", "string"]})),
+            model=TEXT,
+            usage=record("prompt_tokens total_tokens", prompt_tokens=COUNT, total_tokens=COUNT),
         ),
         "Response": record(
             "id object created_at status model output usage",

@@ -17,8 +17,10 @@ from runtime.llama.sampler import Sampler
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runtime.engine.embedding import Embedder
     from runtime.engine.sampling import SamplingParams
     from runtime.llama.context import Context
+    from runtime.llama.embedder import LlamaEmbedder
     from runtime.llama.model import Model
 
 
@@ -49,6 +51,14 @@ Sampled = int | TokenLogprobs | DecodeError | None
 
 class ModelRunner(Protocol):
     """A loaded model with a KV cache. All but :meth:`interrupt` belong to the engine's thread."""
+
+    @property
+    def can_generate(self) -> bool:
+        """Whether the model continues text; one that only embeds does not."""
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """What turns texts into vectors; ``None`` where the model can't."""
 
     @property
     def context_tokens(self) -> int:
@@ -100,8 +110,11 @@ class ModelRunner(Protocol):
 class LlamaModelRunner:
     """The llama.cpp implementation of :class:`ModelRunner`."""
 
-    def __init__(self, model: Model, context: Context, num_slots: int) -> None:
+    can_generate = True
+
+    def __init__(self, model: Model, context: Context, num_slots: int, embedder: LlamaEmbedder | None = None) -> None:
         """Take over a model and a context made from it, which has at least ``num_slots`` sequences."""
+        self.embedder = embedder
         self.model = model
         self._context = context
         self._logprobs: LogprobReader | None = None
@@ -157,5 +170,7 @@ class LlamaModelRunner:
         """Free context and model, in this order."""
         if self._logprobs is not None:
             self._logprobs.close()
+        if self.embedder is not None:
+            self.embedder.close()
         self._context.close()
         self.model.close()

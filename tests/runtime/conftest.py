@@ -50,6 +50,8 @@ class ScriptedRunner:
         self.interrupted = threading.Event()
         self.closed = False
         self.samplers_open = 0
+        self.can_generate = True
+        self.embedder: Any = None
 
     @property
     def decoded(self) -> list[list[int]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runtime.api.openapi import describe_api
-from tests.support.encoder import ByteEncoder
+from tests.support.scripted_embedder import ScriptedEmbedder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +20,7 @@ CHAT = {"messages": [{"role": "user", "content": "hi"}]}
 REQUESTS = {
     "/v1/chat/completions": CHAT,
     "/v1/completions": {"prompt": "hi"},
+    "/v1/embeddings": {"input": "hi"},
     "/v1/responses": {"input": "hi"},
     "/v1/messages": {**CHAT, "max_tokens": 9},
     "/v1/messages/count_tokens": CHAT,
@@ -41,9 +42,9 @@ DESCRIPTION = describe_api("0.1.0")
 SCHEMAS = DESCRIPTION["components"]["schemas"]
 
 
-@pytest.fixture
-def encoder() -> ByteEncoder:
-    return ByteEncoder()
+@pytest.fixture(autouse=True)
+def embedder(runner: Any) -> None:
+    runner.embedder = ScriptedEmbedder()
 
 
 def check(value: Any, schema: dict[str, Any], where: str = "$") -> None:
