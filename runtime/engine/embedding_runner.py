@@ -22,6 +22,8 @@ class EmbeddingOnlyRunner:
     batch_tokens = 1
     num_slots = 0
     num_cached = 0
+    num_cells = 0
+    least_cells = 0
 
     def __init__(self, model: Model, embedder: LlamaEmbedder) -> None:
         """Take over a model and make its context. Raises MachineError when memory does not suffice."""
@@ -42,6 +44,14 @@ class EmbeddingOnlyRunner:
 
     def copy(self, source_id: int, target_id: int, num_tokens: int) -> bool:
         """Hold nothing."""
+        return False
+
+    def resize(self, num_cells: int) -> bool:
+        """Hold nothing."""
+        return True
+
+    def is_memory_short(self) -> bool:
+        """Give nothing back."""
         return False
 
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> TokenSampler:
