@@ -157,6 +157,14 @@ def test_message_options(client: FlaskClient, engine: Engine, encoder: ByteEncod
     assert encoder.seen[0][0] == {"role": "system", "content": "s"}
 
 
+def test_a_stop_sequence_is_named(client: FlaskClient) -> None:
+    body = message(client, stop_sequences=["x", "lo"]).get_json()
+    assert body["content"][0]["text"] == "hel"
+    assert (body["stop_reason"], body["stop_sequence"]) == ("stop_sequence", "lo")
+    ending = events(message(client, stop_sequences=["x", "lo"], stream=True))[-2]
+    assert ending["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "lo"}
+
+
 def test_a_streamed_message(client: FlaskClient) -> None:
     found = events(message(client, stream=True))
     kinds = [event["type"] for event in found]
