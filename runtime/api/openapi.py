@@ -13,6 +13,7 @@ from flask import Blueprint, Response, jsonify
 
 from runtime.api.context import chat_service
 from runtime.api.openapi_answers import answer_schemas
+from runtime.api.openapi_chats import chat_paths, chat_schemas
 from runtime.api.openapi_events import event_schemas
 from runtime.api.openapi_schemas import TEXT, reference, request_schemas
 
@@ -113,11 +114,12 @@ def describe_api(version: str) -> dict[str, Any]:
     paths["/metrics"] = {"get": _get("Counts for Prometheus", TEXT, mimetype=METRICS)}
     paths["/openapi.json"] = {"get": _get("This description", {"type": "object"})}
     paths["/api/quit"] = {"post": _get("End the program", reference("Stopping"))}
+    paths |= chat_paths()
     return {
         "openapi": "3.1.0",
         "info": {"title": "packer", "version": version, "license": {"name": "MIT", "identifier": "MIT"}},
         "paths": paths,
-        "components": {"schemas": {**request_schemas(), **answer_schemas(), **event_schemas()}},
+        "components": {"schemas": {**request_schemas(), **answer_schemas(), **event_schemas(), **chat_schemas()}},
     }
 
 

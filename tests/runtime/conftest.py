@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from runtime.engine.model_runner import Chunk, Sampled
+    from runtime.history.history import History
 
 END = 0
 
@@ -166,6 +167,8 @@ def make_settings(**changes: Any) -> Settings:
         "port_is_explicit": False,
         "browser": False,
         "threads": 1,
+        "history": False,
+        "history_name": "",
         "locked": frozenset(),
     }
     return Settings(**{**values, **changes})
@@ -238,8 +241,14 @@ def make_client(encoder: ByteEncoder) -> Callable[..., FlaskClient]:
     """Makes a Flask client of a service around any engine."""
     from runtime.api import create_app
 
-    def make(engine: Engine, *, on_quit: Callable[[], None] = lambda: None, **changes: Any) -> FlaskClient:
-        app = create_app(make_service(engine, encoder, make_settings(**changes), on_quit=on_quit))
+    def make(
+        engine: Engine,
+        *,
+        on_quit: Callable[[], None] = lambda: None,
+        history: History | None = None,
+        **changes: Any,
+    ) -> FlaskClient:
+        app = create_app(make_service(engine, encoder, make_settings(**changes), on_quit=on_quit), history=history)
         return app.test_client()
 
     return make
