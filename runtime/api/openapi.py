@@ -15,9 +15,9 @@ from runtime.api.context import chat_service
 from runtime.api.openapi_answers import answer_schemas
 from runtime.api.openapi_chats import chat_paths, chat_schemas
 from runtime.api.openapi_events import event_schemas
+from runtime.api.openapi_operations import JSON, RETRY_AFTER, answer, json_body, refusals
 from runtime.api.openapi_schemas import TEXT, reference, request_schemas
 
-JSON = "application/json"
 EVENTS = "text/event-stream"
 METRICS = "application/openmetrics-text"
 
@@ -71,18 +71,8 @@ GETS = {
     "/api/info": ("Describe model, machine and settings", "Info"),
 }
 """Address to summary and answer."""
-REFUSALS = {
-    400: "A field is wrong, or the prompt is too long; the message says which and why",
-    403: "The Host or Origin header is not this machine's own",
-    404: "There is no such model",
-    413: "The request is too large",
-    415: "The Content-Type is not application/json",
-    500: "The program failed; its terminal shows more",
-    503: "The model is loading, the queue is full or the program is ending; try again",
-}
 POST_REFUSALS = (400, 403, 413, 415, 500, 503)
 GET_REFUSALS = (403, 500)
-RETRY_AFTER = {"Retry-After": {"description": "seconds", "required": True, "schema": {"type": "integer"}}}
 
 
 def create_blueprint() -> Blueprint:
@@ -100,10 +90,10 @@ def show_description() -> Response:
 def describe_api(version: str) -> dict[str, Any]:
     """Return the description as plain JSON values."""
     paths: dict[str, Any] = {path: {"post": _post(operation)} for path, operation in POSTS.items()}
-    paths |= {path: {"get": _get(summary, reference(answer))} for path, (summary, answer) in GETS.items()}
+    paths |= {path: {"get": _get(summary, reference(name))} for path, (summary, name) in GETS.items()}
     paths["/health"]["get"]["responses"] |= {
-        "503": {**_answer("The model is loading", reference("Loading")), "headers": RETRY_AFTER},
-        "500": _answer("The model can't be loaded", reference("LoadFailure")),
+        "503": {**answer("The model is loading", reference("Loading")), "headers": RETRY_AFTER},
+        "500": answer("The model can't be loaded", reference("LoadFailure")),
     }
     paths["/v1/models/{name}"] = {
         "get": {
@@ -124,28 +114,17 @@ def describe_api(version: str) -> dict[str, Any]:
 
 
 def _post(operation: Post) -> dict[str, Any]:
-    answer = _answer("The answer", reference(operation.answer))
+    found = answer("The answer", reference(operation.answer))
     if operation.event is not None:
-        answer["description"] = "The whole answer, or with stream a server-sent event for each piece"
-        answer["content"][EVENTS] = {"schema": reference(operation.event)}
+        found["description"] = "The whole answer, or with stream a server-sent event for each piece"
+        found["content"][EVENTS] = {"schema": reference(operation.event)}
     return {
         "summary": operation.summary,
-        "requestBody": {"required": True, "content": {JSON: {"schema": reference(operation.request)}}},
-        "responses": {"200": answer, **_refusals(POST_REFUSALS, operation.error)},
+        "requestBody": json_body(operation.request),
+        "responses": {"200": found, **refusals(POST_REFUSALS, operation.error)},
     }
 
 
-def _get(summary: str, answer: dict[str, Any], *more: int, mimetype: str = JSON) -> dict[str, Any]:
-    responses = {"200": _answer("The answer", answer, mimetype), **_refusals((*GET_REFUSALS, *more), "Error")}
+def _get(summary: str, schema: dict[str, Any], *more: int, mimetype: str = JSON) -> dict[str, Any]:
+    responses = {"200": answer("The answer", schema, mimetype), **refusals((*GET_REFUSALS, *more))}
     return {"summary": summary, "responses": responses}
-
-
-def _refusals(statuses: tuple[int, ...], error: str) -> dict[str, Any]:
-    answers = {str(status): _answer(REFUSALS[status], reference(error)) for status in sorted(statuses)}
-    if "503" in answers:
-        answers["503"]["headers"] = RETRY_AFTER
-    return answers
-
-
-def _answer(description: str, schema: dict[str, Any], mimetype: str = JSON) -> dict[str, Any]:
-    return {"description": description, "content": {mimetype: {"schema": schema}}}
