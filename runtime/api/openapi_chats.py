@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from runtime.api.openapi_operations import answer, json_body, refusals
 from runtime.api.openapi_schemas import COUNT, FLAG, TEXT, Schema, listed, nullable, record, reference
 from runtime.history.checks import (
     MAX_ATTACHMENTS,
@@ -14,8 +15,9 @@ from runtime.history.checks import (
 )
 from runtime.history.records import ROLES, STATES
 
-JSON = "application/json"
 TAG = "chats"
+REFUSALS = (403, 500, 503, 507)
+BODY_REFUSALS = (400, 413, 415)
 OBJECT: Schema = {"type": "object"}
 ANY_OBJECT = nullable("object")
 LONG_TEXT = nullable("string", maxLength=MAX_TEXT_CHARACTERS)
@@ -30,7 +32,7 @@ def chat_paths() -> dict[str, Any]:
     one, message = "/api/chats/{chat_id}", "/api/chats/{chat_id}/messages/{message_id}"
     return {
         "/api/chats": {
-            "get": {**_operation("List chats, or search them", "ChatList"), "parameters": [QUERY, IS_DELETED]},
+            "get": _listing(),
             "post": _operation("Keep a new chat", "StoredChat", "ChatFields"),
         },
         one: {
@@ -54,6 +56,12 @@ def chat_paths() -> dict[str, Any]:
             "delete": _operation("Delete a preset", "Deleted", path="/api/presets/{preset_id}"),
         },
     }
+
+
+def _listing() -> dict[str, Any]:
+    operation = _operation("List chats, or search them", "ChatList")
+    operation["responses"] |= refusals((400,))
+    return {**operation, "parameters": [QUERY, IS_DELETED]}
 
 
 def chat_schemas() -> dict[str, Schema]:
@@ -143,16 +151,17 @@ def _message_schemas() -> dict[str, Schema]:
 
 
 def _operation(summary: str, response: str, request: str | None = None, *, path: str = "") -> dict[str, Any]:
-    answer = {"description": "The answer", "content": {JSON: {"schema": reference(response)}}}
-    failure = {"description": "Why there is no answer", "content": {JSON: {"schema": reference("Error")}}}
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    statuses = [*REFUSALS, *([404] if names else []), *(BODY_REFUSALS if request else [])]
     operation: dict[str, Any] = {
         "summary": summary,
         "tags": [TAG],
-        "responses": {"200": answer, "default": failure},
+        "responses": {"200": answer("The answer", reference(response)), **refusals(tuple(statuses))},
     }
-    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     if names:
-        operation["parameters"] = [{"name": name, "in": "path", "required": True, "schema": TEXT} for name in names]
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {**TEXT, "minLength": 1}} for name in names
+        ]
     if request:
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": reference(request)}}}
+        operation["requestBody"] = json_body(request)
     return operation

@@ -377,7 +377,12 @@ class Worker:
 
 def finished(sequence: Sequence, reason: FinishReason) -> Finished:
     """Return the last event of a sequence."""
-    return Finished(reason=reason, usage=sequence.usage(), token_ids=tuple(sequence.generated))
+    return Finished(
+        reason=reason,
+        usage=sequence.usage(),
+        token_ids=tuple(sequence.generated),
+        stop_string=sequence.text.stopped_by,
+    )
 
 
 def discard(sequence: Sequence, event: Finished | Failed) -> None:
