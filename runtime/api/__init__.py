@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runtime.api import (
     chat_completions,
+    chat_files,
     chats,
     completions,
     errors,
@@ -62,6 +63,7 @@ def create_app(
         health,
         info,
         chats,
+        chat_files,
         preferences,
         presets,
         quit_program,

@@ -12,6 +12,7 @@ from runtime.history.checks import (
     MAX_TEXT_CHARACTERS,
     MAX_TITLE_CHARACTERS,
 )
+from runtime.history.exports import FORMAT, VERSION
 from runtime.history.records import ROLES, STATES
 
 JSON = "application/json"
@@ -41,6 +42,9 @@ def chat_paths() -> dict[str, Any]:
         f"{one}/restore": {"post": _operation("Undo a deletion", "ChatSummary", path=one)},
         f"{one}/messages": {"post": _operation("Keep a message", "StoredMessage", "NewMessage", path=one)},
         message: {"patch": _operation("Change a message", "StoredMessage", "MessageChanges", path=message)},
+        "/api/chats/export": {"get": _download("Export all chats", "application/zip")},
+        f"{one}/export": {"get": _download("Export a chat", "text/markdown", path=one)},
+        "/api/chats/import": {"post": _upload("Keep the chats of a file")},
         "/api/preferences": {
             "get": _operation("Read the page's preferences", "Preferences"),
             "put": _operation("Replace the page's preferences", "Preferences", "Preferences"),
@@ -72,6 +76,14 @@ def chat_schemas() -> dict[str, Schema]:
         "StoredChat": record(
             " ".join([*summary, "messages"]), **summary, messages=listed(reference("StoredMessage"))
         ),
+        "ChatFile": record(
+            "format version chats",
+            format={"const": FORMAT},
+            version={"const": VERSION},
+            exported_at=TIME,
+            chats=listed(OBJECT),
+        ),
+        "Imported": record("imported chats", imported=COUNT, chats=listed(reference("ChatSummary"))),
         "Deleted": record("id deleted", id=TEXT, deleted={"const": True}),
         "Preferences": OBJECT,
         "PresetFields": record(
@@ -140,6 +152,21 @@ def _message_schemas() -> dict[str, Schema]:
         "MessageChanges": record("", **changes),
         "StoredMessage": record(" ".join(stored), **stored),
     }  # fmt: skip
+
+
+def _download(summary: str, markdown_type: str, *, path: str = "") -> dict[str, Any]:
+    chosen = {"name": "format", "in": "query", "schema": {"enum": ["json", "markdown"]}}
+    operation = _operation(summary, "ChatFile", path=path)
+    operation["parameters"] = [*operation.get("parameters", []), chosen]
+    operation["responses"]["200"]["content"][markdown_type] = {}
+    return operation
+
+
+def _upload(summary: str) -> dict[str, Any]:
+    operation = _operation(summary, "Imported")
+    content: dict[str, Any] = {kind: {} for kind in ("application/octet-stream", "application/zip", "text/markdown")}
+    operation["requestBody"] = {"required": True, "content": {JSON: {"schema": reference("ChatFile")}, **content}}
+    return operation
 
 
 def _operation(summary: str, response: str, request: str | None = None, *, path: str = "") -> dict[str, Any]:

@@ -25,6 +25,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/api/chats/{chat_id}", "patch"): {"title": "y", "pinned": True},
     ("/api/chats/{chat_id}/messages", "post"): MESSAGE,
     ("/api/chats/{chat_id}/messages/{message_id}", "patch"): {"content": "hello", "state": "stopped"},
+    ("/api/chats/import", "post"): {"format": "packer-chats", "version": 1, "chats": [{"messages": [MESSAGE]}]},
     ("/api/preferences", "put"): {"theme": "dark"},
     ("/api/presets", "post"): {"name": "x"},
     ("/api/presets/{preset_id}", "put"): {"name": "y"},
@@ -69,7 +70,7 @@ def test_answers_are_as_described(client: tuple[FlaskClient, dict[str, str]], pa
 
 @pytest.mark.parametrize(("path", "method"), list(BODIES))
 def test_errors_are_as_described(client: tuple[FlaskClient, dict[str, str]], path: str, method: str) -> None:
-    answer = client[0].open(path.format(**client[1]), method=method.upper(), json=[])
+    answer = client[0].open(path.format(**client[1]), method=method.upper(), json=[5])
     assert answer.status_code == 400
     schema = DESCRIPTION["paths"][path][method]["responses"]["default"]["content"]["application/json"]["schema"]
     check(answer.get_json(), schema)
