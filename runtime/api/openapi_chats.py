@@ -45,6 +45,7 @@ def chat_paths() -> dict[str, Any]:
         "/api/chats/export": {"get": _download("Export all chats", "application/zip")},
         f"{one}/export": {"get": _download("Export a chat", "text/markdown", path=one)},
         "/api/chats/import": {"post": _upload("Keep the chats of a file")},
+        "/api/attachments": {"post": _attach()},
         "/api/preferences": {
             "get": _operation("Read the page's preferences", "Preferences"),
             "put": _operation("Replace the page's preferences", "Preferences", "Preferences"),
@@ -82,6 +83,16 @@ def chat_schemas() -> dict[str, Schema]:
             version={"const": VERSION},
             exported_at=TIME,
             chats=listed(OBJECT),
+        ),
+        "FileText": record(
+            "name media_type size_bytes truncated",
+            name=TEXT,
+            media_type=TEXT,
+            size_bytes=COUNT,
+            text=TEXT,
+            image_url=TEXT,
+            num_pages=COUNT,
+            truncated={"type": "boolean"},
         ),
         "Imported": record("imported chats", imported=COUNT, chats=listed(reference("ChatSummary"))),
         "Deleted": record("id deleted", id=TEXT, deleted={"const": True}),
@@ -159,6 +170,13 @@ def _download(summary: str, markdown_type: str, *, path: str = "") -> dict[str, 
     operation = _operation(summary, "ChatFile", path=path)
     operation["parameters"] = [*operation.get("parameters", []), chosen]
     operation["responses"]["200"]["content"][markdown_type] = {}
+    return operation
+
+
+def _attach() -> dict[str, Any]:
+    operation = _operation("Turn a file into text for a message", "FileText")
+    form = record("file", file={"type": "string", "contentMediaType": "application/octet-stream"})
+    operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     return operation
 
 

@@ -272,6 +272,7 @@ def test_what_is_wrong_is_refused_with_its_place(content: bytes, words: str | No
     assert words in str(caught.value)
 
 
+@settings(deadline=None)
 @given(content=st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     for start in (b"", b"PK\x03\x04", b'{"format":"packer-chats","version":1,"chats":', b"<!-- packer-chat {"):
