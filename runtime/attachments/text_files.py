@@ -66,7 +66,7 @@ def _legacy(content: bytes) -> str | None:
     sample = content[:SAMPLE_BYTES]
     if len(CONTROL_BYTES.findall(sample)) > MAX_CONTROL_SHARE * len(sample):
         return None
-    from charset_normalizer import from_bytes
+    from charset_normalizer.api import from_bytes
 
     end = sample.rfind(b"\n") + 1 if len(content) > len(sample) else len(sample)
     found = from_bytes(sample[: end or len(sample)], cp_isolation=LEGACY_ENCODINGS, enable_fallback=False).best()
