@@ -161,6 +161,7 @@ def test_a_damaged_file_is_set_aside_with_one_line(
 ) -> None:
     with launch.serving(env=environment) as server:
         path = Path(server.json("/api/info")["history"]["path"])
+        assert server.stop() == 0
     content = b"not a database " * 400
     path.write_bytes(content)
     with launch.serving(env=environment) as server:
