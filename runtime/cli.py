@@ -121,6 +121,9 @@ def build_command(program: str) -> click.Command:
             type=click.Path(path_type=Path),
             help="Keep chats below DIR, not in the user's data directory.",
         ),
+        click.Option(["--quantize"], nargs=3, type=click.Path(path_type=Path), hidden=True),
+        click.Option(["--imatrix"], type=click.Path(path_type=Path), hidden=True),
+        click.Option(["--requantize"], is_flag=True, hidden=True),
         click.Option(["--verbose"], is_flag=True, help="Say what is done, on standard error; show tracebacks."),
     ]
     return click.Command(
@@ -141,6 +144,8 @@ def run(**options: Any) -> int:
     _check_combination(options)
     if options["verify"]:
         return _verify()
+    if options["quantize"]:
+        return _quantize(options)
     contents = _open_contents()
     if options["version"]:
         from runtime.describe import version_line
@@ -175,6 +180,18 @@ def _verify() -> int:
     from runtime.bundle import bundle_path, require_path
 
     describe.verify(require_path(bundle_path(os.environ), "--verify"))
+    return 0
+
+
+def _quantize(options: dict[str, Any]) -> int:
+    """Serve ``packer build --quantize``, which has no llama.cpp of its own."""
+    from runtime.llama.library import load_library
+    from runtime.quantization import quantize
+
+    source, output, wanted = options["quantize"]
+    library = load_library()
+    quantize(library, source, output, str(wanted), importance_path=options["imatrix"], again=options["requantize"])
+    library.silence()
     return 0
 
 
