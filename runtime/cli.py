@@ -34,6 +34,8 @@ Examples:
   {program} --cli                            chat in the terminal
 """
 MODES = ("prompt", "cli", "info", "verify", "licenses", "version")
+EXTRACT_OPTION = "--extract-pdf"
+"""Not for people: the program starts itself with it to read a PDF, see runtime/attachments/pdf.py."""
 EXIT_BROKEN_PIPE = 141
 UNEXPECTED = 1
 
@@ -41,6 +43,10 @@ UNEXPECTED = 1
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; every failure is one sentence on standard error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments == [EXTRACT_OPTION]:
+        from runtime.attachments import pdf_text
+
+        return pdf_text.main()
     verbose = "--verbose" in arguments
     _prepare_streams()
     command = build_command(_program_name())

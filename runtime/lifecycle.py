@@ -83,7 +83,7 @@ def serve(
     try:
         session.engine.start()
         _announce_machine(session)
-        server = _start_server(session, listener, history)
+        server = _start_server(session, listener, history, environ)
         context = choose_context(settings.context_size, source.context_length)
         say_fact("Context", f"{context.size_tokens:,} tokens", context.why)
         say_fact("Address", listener.address, listener.why)
@@ -112,11 +112,12 @@ def _history(
     return kept_in(name, data_directory, environ, lambda problem: say(problem, sys.stderr))
 
 
-def _start_server(session: Session, listener: Listener, history: History) -> WebServer:
+def _start_server(session: Session, listener: Listener, history: History, environ: Mapping[str, str]) -> WebServer:
     from runtime.api import create_app
     from web_ui import create_blueprint
 
-    server = WebServer(create_app(session.service, [create_blueprint()], history=history), listener)
+    app = create_app(session.service, [create_blueprint()], history=history, environ=environ)
+    server = WebServer(app, listener)
     server.start()
     return server
 

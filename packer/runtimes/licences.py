@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PYTHON_PACKAGES = {
     "blinker": "MIT",
+    "charset_normalizer": "MIT",
     "click": "BSD-3-Clause",
     "flask": "BSD-3-Clause",
     "itsdangerous": "BSD-3-Clause",
@@ -28,6 +29,7 @@ PYTHON_PACKAGES = {
     "markupsafe": "BSD-3-Clause",
     "platformdirs": "MIT",
     "prometheus_client": "Apache-2.0 AND BSD-2-Clause",
+    "pypdf": "BSD-3-Clause",
     "pyinstaller": "GPL-2.0-or-later WITH Bootloader-exception",
     "typing_extensions": "PSF-2.0",
     "waitress": "ZPL-2.1",
