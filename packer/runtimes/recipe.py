@@ -48,8 +48,8 @@ def build_parts(cache: BuildCache, note: Callable[[str], None]) -> RuntimeParts:
     """Build everything that a runtime is made of; each step is reused when its inputs did not change."""
     environment = build_environment(cache, note)
     tools = BuildTools(cache=cache, environment=environment, sources=fetch_sources(cache, environment, note))
-    native = launcher(tools, note)
-    libraries = llama_cpp_libraries(tools, note)
+    native = launcher(tools, TARGET, note)
+    libraries = llama_cpp_libraries(tools, TARGET, note)
     tree = frozen_runtime(FrozenInputs(tools=tools, libraries=libraries), note)
     return RuntimeParts(tools=tools, launcher=native, tree=tree)
 
