@@ -51,6 +51,7 @@ MODEL_ALIGNMENT_BYTES = 65536
 MODEL_PREFIX = "model/"
 RUNTIME_PREFIX = "runtime/"
 LICENSES_PREFIX = "licenses/"
+LAUNCHER_PREFIX = "launcher/"
 CONFIG_NAME = "config.toml"
 MANIFEST_NAME = "manifest.json"
 SBOM_NAME = "sbom.spdx.json"
@@ -101,6 +102,11 @@ class Entry:
     def data_offset_bytes(self) -> int:
         """Offset of the first byte of the stored data."""
         return self.header_offset_bytes + local_header_bytes(self.name, self.size_bytes, self.stored_bytes)
+
+
+def launcher_name(target: str) -> str:
+    """Name of the entry that holds the launcher of ``target``."""
+    return f"{LAUNCHER_PREFIX}{target}"
 
 
 def align_up(offset: int, alignment: int) -> int:

@@ -30,6 +30,14 @@ MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 EXECUTABLE_MAGICS = (b"\x7fELF", b"MZ")
 
 
+def read_at(stream: BinaryIO, count: int, offset_bytes: int) -> bytes:
+    """Read up to ``count`` bytes at an offset; where the system has no positioned reads, the position moves."""
+    if hasattr(os, "pread"):
+        return os.pread(stream.fileno(), count, offset_bytes)
+    stream.seek(offset_bytes)
+    return stream.read(count)
+
+
 class Bundle:
     """An open container; a context manager. ``path``, ``size_bytes`` and ``entries`` (by name, in file order)."""
 
@@ -77,7 +85,7 @@ class Bundle:
         """Yield the bytes of ``entry`` as they stand in the file, in pieces of at most 1 MiB."""
         offset, end = entry.data_offset_bytes, entry.data_offset_bytes + entry.stored_bytes
         while offset < end:
-            piece = os.pread(self.stream.fileno(), min(CHUNK_BYTES, end - offset), offset)
+            piece = read_at(self.stream, min(CHUNK_BYTES, end - offset), offset)
             if not piece:
                 raise DamagedError(f"{self.path}: {entry.name} ends early; the file is cut short")
             offset += len(piece)
@@ -149,7 +157,7 @@ class Bundle:
         if any(any(piece) for piece in self._file_chunks(previous_end, expected - previous_end)):
             return [f"{entry.name}: the padding before it is not zero"]
         header = layout.pack_local_header(entry)
-        if os.pread(self.stream.fileno(), len(header), expected) != header:
+        if read_at(self.stream, len(header), expected) != header:
             return [f"{entry.name}: its local header differs from the central directory"]
         return []
 
@@ -176,7 +184,7 @@ class Bundle:
     def _file_chunks(self, offset: int, count: int) -> Iterator[bytes]:
         end = min(offset + count, self.size_bytes)
         while offset < end:
-            piece = os.pread(self.stream.fileno(), min(CHUNK_BYTES, end - offset), offset)
+            piece = read_at(self.stream, min(CHUNK_BYTES, end - offset), offset)
             if not piece:
                 return
             offset += len(piece)
@@ -204,7 +212,7 @@ def _find_directory(path: Path, stream: BinaryIO) -> tuple[int, bytes]:
     """Locate the central directory from the fixed trailer at the end of the file; return its offset and bytes."""
     size = os.fstat(stream.fileno()).st_size
     trailer_offset = size - layout.TRAILER_BYTES
-    trailer = os.pread(stream.fileno(), layout.TRAILER_BYTES, max(trailer_offset, 0))
+    trailer = read_at(stream, layout.TRAILER_BYTES, max(trailer_offset, 0))
     if trailer_offset < 0 or trailer[-layout.END_RECORD.size :][:4] != layout.END_SIGNATURE:
         raise _not_a_bundle(path, stream)
     try:
@@ -221,14 +229,14 @@ def _find_directory(path: Path, stream: BinaryIO) -> tuple[int, bytes]:
         raise DamagedError(f"{path}: its end record is damaged; copy or download the file again")
     if directory_bytes > layout.MAX_DIRECTORY_BYTES:
         raise DamagedError(f"{path}: its directory claims {directory_bytes} bytes, more than any bundle has")
-    directory = os.pread(stream.fileno(), directory_bytes, directory_offset)
+    directory = read_at(stream, directory_bytes, directory_offset)
     if num_entries * layout.CENTRAL_RECORD.size > directory_bytes or len(directory) != directory_bytes:
         raise DamagedError(f"{path}: its directory is too small for {num_entries} entries")
     return directory_offset, directory
 
 
 def _not_a_bundle(path: Path, stream: BinaryIO) -> DamagedError | InputError:
-    if os.pread(stream.fileno(), 4, 0).startswith(EXECUTABLE_MAGICS):
+    if read_at(stream, 4, 0).startswith(EXECUTABLE_MAGICS):
         return DamagedError(
             f"{path}: no archive stands at its end; it was cut short (copy or download it again) "
             "or was not made by packer build"
