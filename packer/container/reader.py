@@ -15,7 +15,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from packer.container import layout
+from packer.container import layout, pe_signature
 from packer.container.manifest import Manifest, parse_manifest
 from packer.errors import DamagedError, InputError
 
@@ -49,6 +49,7 @@ class Bundle:
         self.entries = entries
         self.directory_offset_bytes = directory_offset
         self._manifest: Manifest | None = None
+        self._signature_fields = pe_signature.signature_fields(lambda count, offset: read_at(stream, count, offset))
 
     def __enter__(self) -> Self:
         """Return the bundle itself."""
@@ -142,8 +143,10 @@ class Bundle:
 
     def _verify_launcher(self, manifest: Manifest, report: Progress) -> list[str]:
         digest = hashlib.sha256()
+        position = 0
         for piece in self._file_chunks(0, manifest.launcher_bytes):
-            digest.update(piece)
+            digest.update(self._signature_fields.blanked(piece, position))
+            position += len(piece)
             report(len(piece))
         if digest.hexdigest() != manifest.launcher_sha256:
             return [f"launcher: SHA-256 is {digest.hexdigest()}, expected {manifest.launcher_sha256}"]
@@ -209,12 +212,8 @@ def open_bundle(path: Path) -> Bundle:
 
 
 def _find_directory(path: Path, stream: BinaryIO) -> tuple[int, bytes]:
-    """Locate the central directory from the fixed trailer at the end of the file; return its offset and bytes."""
-    size = os.fstat(stream.fileno()).st_size
-    trailer_offset = size - layout.TRAILER_BYTES
-    trailer = read_at(stream, layout.TRAILER_BYTES, max(trailer_offset, 0))
-    if trailer_offset < 0 or trailer[-layout.END_RECORD.size :][:4] != layout.END_SIGNATURE:
-        raise _not_a_bundle(path, stream)
+    """Locate the central directory from the fixed trailer at the end of the archive; return its offset and bytes."""
+    trailer_offset, trailer = _find_trailer(path, stream)
     try:
         zip64_end = layout.ZIP64_END_RECORD.unpack_from(trailer)
     except struct.error as error:
@@ -233,6 +232,23 @@ def _find_directory(path: Path, stream: BinaryIO) -> tuple[int, bytes]:
     if num_entries * layout.CENTRAL_RECORD.size > directory_bytes or len(directory) != directory_bytes:
         raise DamagedError(f"{path}: its directory is too small for {num_entries} entries")
     return directory_offset, directory
+
+
+def _find_trailer(path: Path, stream: BinaryIO) -> tuple[int, bytes]:
+    """Return offset and bytes of the records that end the archive; only a PE file's signature may follow them."""
+    size = os.fstat(stream.fileno()).st_size
+    fields = pe_signature.signature_fields(lambda count, offset: read_at(stream, count, offset))
+    end = fields.signature_start(size)
+    for padding in range(1 if end == size else pe_signature.MAX_PADDING + 1):
+        offset = end - padding - layout.TRAILER_BYTES
+        if offset < 0:
+            break
+        trailer = read_at(stream, layout.TRAILER_BYTES, offset)
+        if trailer[-layout.END_RECORD.size :][:4] == layout.END_SIGNATURE:
+            return offset, trailer
+        if trailer[-1:] != b"\0":
+            break
+    raise _not_a_bundle(path, stream)
 
 
 def _not_a_bundle(path: Path, stream: BinaryIO) -> DamagedError | InputError:

@@ -21,7 +21,6 @@ static bool set_variable(const wchar_t *name, const char *value, struct failure 
     return done || fail(failure, FAILURE_MACHINE, "can't set an environment variable: %s", disk_error_text(error));
 }
 
-/* A variable that another start of ours may have left must not reach this runtime. */
 static bool set_environment(const struct bundle *bundle, const char *runtime_path, struct failure *failure)
 {
     /* Started by another PyInstaller program, our bootloader must not take itself for a part of that one. */
@@ -64,6 +63,10 @@ static bool start(const wchar_t *program, PROCESS_INFORMATION *child)
     startup.lpReserved = NULL;
     startup.lpReserved2 = NULL;
     startup.cbReserved2 = 0;
+    startup.dwFlags |= STARTF_USESTDHANDLES;
+    startup.hStdInput = GetStdHandle(STD_INPUT_HANDLE);
+    startup.hStdOutput = GetStdHandle(STD_OUTPUT_HANDLE);
+    startup.hStdError = GetStdHandle(STD_ERROR_HANDLE);
     wchar_t *command = _wcsdup(GetCommandLineW()); /* CreateProcessW may write to it */
     DWORD flags = CREATE_SUSPENDED | (console_is_windowed() ? CREATE_NO_WINDOW : 0);
     bool done = CreateProcessW(program, command, NULL, NULL, TRUE, flags, NULL, NULL, &startup, child);

@@ -8,8 +8,6 @@
 #include "wide_windows.h"
 
 #include <bcrypt.h>
-#include <fcntl.h>
-#include <io.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +15,16 @@ enum { MAX_PATH_UNITS = 32768, MAX_MESSAGE_UNITS = 4096 };
 
 void platform_open_standard_streams(void)
 {
+    static const DWORD streams[] = {STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE};
+    SECURITY_ATTRIBUTES inheritable = {.nLength = sizeof inheritable, .bInheritHandle = TRUE};
+    for (size_t i = 0; i < sizeof streams / sizeof *streams; i++) {
+        HANDLE stream = GetStdHandle(streams[i]);
+        if (stream == NULL || stream == INVALID_HANDLE_VALUE) {
+            DWORD access = i == 0 ? GENERIC_READ : GENERIC_WRITE;
+            SetStdHandle(streams[i], CreateFileW(L"NUL", access, FILE_SHARE_READ | FILE_SHARE_WRITE, &inheritable,
+                                                 OPEN_EXISTING, 0, NULL));
+        }
+    }
     SetConsoleOutputCP(CP_UTF8);
 }
 
