@@ -77,10 +77,12 @@ class ContainerWriter:
             name = prefix + path.relative_to(root).as_posix()
             self._add_packed(name, content, packed, mode)
 
-    def add_copy(self, bundle: Bundle, name: str, sha256: str) -> None:
+    def add_copy(self, bundle: Bundle, name: str, sha256: str, *, new_name: str | None = None) -> None:
         """Copy an entry of another container as it is stored there, without unpacking it."""
         source = bundle.entries[name]
-        entry = self._place(name, source.method, source.crc32, source.stored_bytes, source.size_bytes, source.mode)
+        entry = self._place(
+            new_name or name, source.method, source.crc32, source.stored_bytes, source.size_bytes, source.mode
+        )
         self._write_at(layout.pack_local_header(entry), entry.header_offset_bytes)
         position = entry.data_offset_bytes
         for piece in bundle.stored_chunks(source):
