@@ -36,7 +36,7 @@ Examples:
   git diff | {program} -p -                  read the question from standard input
   {program} --cli                            chat in the terminal
 """
-MODES = ("prompt", "cli", "info", "verify", "licenses", "version")
+MODES = ("prompt", "cli", "info", "verify", "licenses", "version", "assimilate")
 EXIT_BROKEN_PIPE = 141
 UNEXPECTED = 1
 
@@ -121,6 +121,12 @@ def build_command(program: str) -> click.Command:
         click.Option(["--json"], is_flag=True, help="With --info: print JSON."),
         click.Option(["--verify"], is_flag=True, help="Check every byte of this file and exit."),
         click.Option(["--licenses"], is_flag=True, help="Print the licences of everything inside and exit."),
+        click.Option(
+            ["--assimilate"],
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Write a copy to FILE that is a plain program for this system, and exit.",
+        ),
         click.Option(["--version"], is_flag=True, help="Print versions and exit."),
         click.Option(
             ["--model"], metavar="PATH", type=click.Path(path_type=Path), help="Use this GGUF, not the packed one."
@@ -165,6 +171,8 @@ def run(**options: Any) -> int:
     _check_combination(options)
     if options["verify"]:
         return _verify()
+    if options["assimilate"] is not None:
+        return _assimilate(options["assimilate"])
     if options["quantize"]:
         return _quantize(options)
     contents = _open_contents()
@@ -201,6 +209,17 @@ def _verify() -> int:
     from runtime.bundle import bundle_path, require_path
 
     describe.verify(require_path(bundle_path(os.environ), "--verify"))
+    return 0
+
+
+def _assimilate(output: Path) -> int:
+    from packer.container.assimilate import assimilate
+    from runtime.bundle import bundle_path, require_path
+    from runtime.report import say
+
+    target = "windows-x86_64" if sys.platform == "win32" else "linux-x86_64"
+    assimilate(require_path(bundle_path(os.environ), "--assimilate"), output, target)
+    say(f"{output}: a plain program for {target}")
     return 0
 
 
