@@ -108,6 +108,16 @@ def build_command(program: str) -> click.Command:
         click.Option(["--system-prompt"], metavar="TEXT", help="Instructions that come before every chat."),
         click.Option(["--raw"], is_flag=True, help="With -p: continue TEXT itself, without a chat template."),
         click.Option(["--token-ids"], is_flag=True, help="With -p: print the generated token ids as a JSON list."),
+        click.Option(["--history/--no-history"], default=None, help="Keep chats on this machine, or keep nothing."),
+        click.Option(
+            ["--data-dir"],
+            metavar="DIR",
+            type=click.Path(path_type=Path),
+            help="Keep chats below DIR, not in the user's data directory.",
+        ),
+        click.Option(["--quantize"], nargs=3, type=click.Path(path_type=Path), hidden=True),
+        click.Option(["--imatrix"], type=click.Path(path_type=Path), hidden=True),
+        click.Option(["--requantize"], is_flag=True, hidden=True),
         click.Option(["--verbose"], is_flag=True, help="Say what is done, on standard error; show tracebacks."),
     ]
     return click.Command(
@@ -128,6 +138,8 @@ def run(**options: Any) -> int:
     _check_combination(options)
     if options["verify"]:
         return _verify()
+    if options["quantize"]:
+        return _quantize(options)
     contents = _open_contents()
     if options["version"]:
         from runtime.describe import version_line
@@ -165,6 +177,18 @@ def _verify() -> int:
     return 0
 
 
+def _quantize(options: dict[str, Any]) -> int:
+    """Serve ``packer build --quantize``, which has no llama.cpp of its own."""
+    from runtime.llama.library import load_library
+    from runtime.quantization import quantize
+
+    source, output, wanted = options["quantize"]
+    library = load_library()
+    quantize(library, source, output, str(wanted), importance_path=options["imatrix"], again=options["requantize"])
+    library.silence()
+    return 0
+
+
 def _describe(contents: Contents | None, options: dict[str, Any]) -> int:
     from runtime import describe
     from runtime.bundle import require_path
@@ -191,7 +215,8 @@ def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
     if options["prompt"] is None and not options["cli"]:
         from runtime.lifecycle import serve
 
-        return serve(library, settings, source, version=version, environ=os.environ)
+        data_directory = options["data_dir"]
+        return serve(library, settings, source, version=version, environ=os.environ, data_directory=data_directory)
     from runtime.session import open_session
 
     return _run_terminal(open_session(library, settings, source, version=version), options)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from packer.errors import EXIT_INTERRUPTED
 from runtime.browser import has_display, open_page
+from runtime.history.history import LOCKED_OFF, SWITCHED_OFF, History, kept_in
 from runtime.report import say, say_fact
 from runtime.server import WebServer, bind
 from runtime.session import Session, open_session
@@ -21,6 +23,7 @@ from runtime.settings import choose_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from types import FrameType
 
     from runtime.bundle import ModelSource
@@ -62,7 +65,13 @@ class StopSignal:
 
 
 def serve(
-    library: Library, settings: Settings, source: ModelSource, *, version: str, environ: Mapping[str, str]
+    library: Library,
+    settings: Settings,
+    source: ModelSource,
+    *,
+    version: str,
+    environ: Mapping[str, str],
+    data_directory: Path | None = None,
 ) -> int:
     """Run until told to stop; return the exit code. Raises PackerError when it can't start or the model can't load."""
     stop = StopSignal()
@@ -70,13 +79,15 @@ def serve(
     listener = bind(settings.port, explicit=settings.port_is_explicit)
     session = open_session(library, settings, source, version=version, on_quit=stop.set)
     session.service.facts.address = listener.address
+    history = _history(settings, source, environ, data_directory)
     try:
         session.engine.start()
         _announce_machine(session)
-        server = _start_server(session, listener)
+        server = _start_server(session, listener, history)
         context = choose_context(settings.context_size, source.context_length)
         say_fact("Context", f"{context.size_tokens:,} tokens", context.why)
         say_fact("Address", listener.address, listener.why)
+        _announce_history(history)
         say("Press Ctrl-C to quit.")
         try:
             if _wait_for_model(session, stop):
@@ -86,15 +97,26 @@ def serve(
         finally:
             _shut_down(session, server)
     finally:
+        history.close()
         session.close()
     return 0
 
 
-def _start_server(session: Session, listener: Listener) -> WebServer:
+def _history(
+    settings: Settings, source: ModelSource, environ: Mapping[str, str], data_directory: Path | None
+) -> History:
+    """Choose where chats are kept, if they are; nothing is opened yet."""
+    if not settings.history:
+        return History(why=LOCKED_OFF if settings.is_locked("history.enabled") else SWITCHED_OFF)
+    name = settings.history_name or settings.title or source.name
+    return kept_in(name, data_directory, environ, lambda problem: say(problem, sys.stderr))
+
+
+def _start_server(session: Session, listener: Listener, history: History) -> WebServer:
     from runtime.api import create_app
     from web_ui import create_blueprint
 
-    server = WebServer(create_app(session.service, [create_blueprint()]), listener)
+    server = WebServer(create_app(session.service, [create_blueprint()], history=history), listener)
     server.start()
     return server
 
@@ -104,6 +126,11 @@ def _announce_machine(session: Session) -> None:
     say_fact("Device", facts.device["name"], facts.device["why"])
     say_fact("CPU variant", session.variant.name, ", ".join(session.variant.features))
     say_fact("Threads", str(session.threads.count), session.threads.why)
+
+
+def _announce_history(history: History) -> None:
+    status = history.status()
+    say_fact("Chats", status.path or "not kept", status.why)
 
 
 def _wait_for_model(session: Session, stop: StopSignal) -> bool:

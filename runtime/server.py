@@ -14,11 +14,10 @@ from packer.errors import MachineError
 if TYPE_CHECKING:
     from flask import Flask
 
-_LOG = logging.getLogger(__name__)
-
 HOST = "127.0.0.1"
 NUM_THREADS = 64
 PORTS_TRIED = 20
+POLL_S = 1.0
 MAX_PORT = 65535
 MAX_BODY_BYTES = 32 << 20
 
@@ -88,6 +87,7 @@ class WebServer:
 
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._map: dict[int, Any] = {}
+        self._ending = threading.Event()
         self._server = waitress.create_server(
             app,
             map=self._map,
@@ -105,12 +105,15 @@ class WebServer:
         self._thread.start()
 
     def _run(self) -> None:
-        try:
-            self._server.run()
-        except OSError as error:
-            _LOG.debug("the server's sockets are closed: %s", error)
+        from waitress import wasyncore
+
+        while not self._ending.is_set():
+            wasyncore.loop(timeout=POLL_S, map=self._map, count=1)
+        wasyncore.close_all(self._map, ignore_all=True)
 
     def close(self, timeout_s: float) -> None:
-        """Stop accepting, let answers that are nearly done go out, and end the threads."""
+        """Let answers that are nearly done go out, end the threads and close every connection."""
         self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=timeout_s)
-        self._server.close()
+        self._ending.set()
+        self._server.pull_trigger()
+        self._thread.join(timeout_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,11 @@ import click
 from packer.commands.console import byte_progress, echo_json, size_in_words, step_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from packer.bundling import PlannedModel
     from packer.container.config import BundleConfig
+    from packer.quantization import Quantization
     from packer.runtimes.store import StoredRuntime
 
 DEMO = "demo"
@@ -19,6 +24,7 @@ Examples:
 
 \b
   packer build qwen2.5-0.5b-instruct-q4_k_m.gguf -o chat
+  packer build model-f16.gguf --quantize Q4_K_M -o chat
   packer build model.gguf -o chat --system-prompt "Answer in one sentence."
   packer build model-00001-of-00003.gguf -c chat.toml -o chat
 """
@@ -34,26 +40,63 @@ Examples:
 @click.option("--temperature", type=float, help="Default sampling temperature.")
 @click.option("--port", type=int, help="Preferred port on 127.0.0.1.")
 @click.option("--browser/--no-browser", default=None, help="Open the browser when ready.")
+@click.option("--quantize", metavar="TYPE", help="Make the weights smaller first, such as Q4_K_M or Q8_0.")
+@click.option("--imatrix", type=click.Path(path_type=Path), help="Importance matrix for --quantize.")
+@click.option(
+    "--requantize", is_flag=True, help="Allow --quantize of weights that are quantized already; costs quality."
+)
 @click.option("--target", default="linux-x86_64", show_default=True, help="System that the file runs on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def build(model: Path, output: Path | None, config_path: Path | None, target: str, as_json: bool, **flags: Any) -> None:
+def build(
+    model: Path,
+    output: Path | None,
+    config_path: Path | None,
+    quantize: str | None,
+    imatrix: Path | None,
+    requantize: bool,
+    target: str,
+    as_json: bool,
+    **flags: Any,
+) -> None:
     """Pack MODEL (a GGUF file, or one shard of several) into one executable file.
 
     MODEL may be the word "demo": the small model that comes with packer.
     """
     from packer.bundling import BundlePlan, plan_model, write_bundle
     from packer.demo import DEMO_MODEL, DEMO_SETTINGS
+    from packer.quantization import Quantization
+
+    if (imatrix or requantize) and not quantize:
+        raise click.UsageError(f"--{'imatrix' if imatrix else 'requantize'} needs --quantize TYPE")
 
     if str(model) == DEMO and not model.exists():
         model, config_path = DEMO_MODEL, config_path or DEMO_SETTINGS
     config = _settings(config_path, flags)
     planned = plan_model(model)
     runtime = runtime_for(target)
-    chosen = output or Path(planned.entry).with_suffix("").name
-    plan = BundlePlan(output=Path(chosen).absolute(), config=config, runtime=runtime, model=planned)
-    with byte_progress(f"writing {plan.output.name}", plan.size_bytes) as progress:
-        write_bundle(plan, progress)
+    chosen = Path(output or Path(planned.entry).with_suffix("").name).absolute()
+    with contextlib.ExitStack() as stack:
+        if quantize:
+            wanted = Quantization(type_name=quantize, importance=imatrix, again=requantize)
+            planned = stack.enter_context(_quantized(planned, model, chosen, wanted))
+        plan = BundlePlan(output=chosen, config=config, runtime=runtime, model=planned)
+        with byte_progress(f"writing {plan.output.name}", plan.size_bytes) as progress:
+            write_bundle(plan, progress)
     _report(plan.output, planned.source.size_bytes, as_json=as_json)
+
+
+@contextlib.contextmanager
+def _quantized(planned: PlannedModel, model: Path, output: Path, wanted: Quantization) -> Iterator[PlannedModel]:
+    """Yield the plan of the same model with smaller weights, in a file that is gone afterwards."""
+    from packer.bundling import check_output, plan_model
+    from packer.commands.run import model_less_bundle
+    from packer.quantization import quantized
+
+    check_output(output, [segment.path for segment in planned.source.segments])
+    with contextlib.ExitStack() as stack:
+        with step_progress(f"quantizing to {wanted.type_name}") as note:
+            path = stack.enter_context(quantized(model_less_bundle(), model, output, wanted, note))
+        yield plan_model(path)
 
 
 def _settings(config_path: Path | None, flags: dict[str, Any]) -> BundleConfig:

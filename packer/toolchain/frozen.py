@@ -38,7 +38,7 @@ METRICS_MODULES = (
 )
 EXCLUDED_MODULES = (
     "numpy", "tkinter", "unittest", "pydoc", "pydoc_data", "doctest", "test", "distutils", "setuptools", "pip",
-    "ssl", "_ssl", "sqlite3", "curses", "readline", "ensurepip", "venv", "lib2to3", "idlelib", "cffi", "pycparser",
+    "ssl", "_ssl", "curses", "readline", "ensurepip", "venv", "lib2to3", "idlelib", "cffi", "pycparser",
     "_testcapi", "xmlrpc", "dbm", "ftplib", "imaplib", "smtplib", "poplib", "nntplib", "telnetlib", "isal",
     "_cffi_backend", "zstandard.backend_cffi", "multiprocessing", "watchdog", "cryptography", "dotenv", "asgiref",
     "colorama", "packaging",

@@ -15,6 +15,7 @@ from runtime.engine.errors import (
     GenerationFailedError,
     PromptTooLongError,
     QueueFullError,
+    ReplyTooLongError,
 )
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def api_error(error: Exception, prompt_field: str = "messages") -> ApiError:
         return error
     if isinstance(error, PromptTooLongError):
         return ApiError(400, str(error), param=prompt_field, code="context_length_exceeded")
+    if isinstance(error, ReplyTooLongError):
+        return ApiError(400, str(error), param="max_tokens", code="context_length_exceeded")
     if isinstance(error, QueueFullError):
         return ApiError(503, str(error), code="queue_full", retry_after_s=RETRY_AFTER_S)
     if isinstance(error, EngineStoppedError):

@@ -45,10 +45,14 @@ INTEGERS = {
 
 
 def generation_fields(document: dict[str, Any], *limit_names: str) -> dict[str, Any]:
-    """Return the arguments of ``GenerationOptions``; ``limit_names`` are the fields that may hold ``max_tokens``."""
+    """Return the arguments of ``GenerationOptions``; ``limit_names`` are the fields that may hold ``max_tokens``.
+
+    As with OpenAI's API, a prompt and reply that can't fit together are refused instead of cut short.
+    """
     return {
         "sampling": sampling_fields(document),
         "max_tokens": max_tokens(document, *limit_names),
+        "must_fit": True,
         "stop": stop_strings(document),
         "logit_bias": _logit_bias(document),
         "ignore_eos": flag(document, "ignore_eos"),

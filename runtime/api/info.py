@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from flask import Blueprint, Response, jsonify
 
 from runtime.api.context import chat_service
+from runtime.api.history_access import history
 
 
 def create_blueprint() -> Blueprint:
@@ -15,5 +18,5 @@ def create_blueprint() -> Blueprint:
 
 
 def info() -> Response:
-    """Answer with :meth:`ChatService.info`."""
-    return jsonify(chat_service().info())
+    """Answer with :meth:`ChatService.info`, and whether chats are kept."""
+    return jsonify({**chat_service().info(), "history": asdict(history().status())})

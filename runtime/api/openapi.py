@@ -7,6 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from runtime.api.context import chat_service
+from runtime.api.openapi_chats import chat_paths, chat_schemas
 from runtime.api.openapi_schemas import TEXT, reference, request_schemas, response_schemas
 
 JSON = "application/json"
@@ -60,11 +61,12 @@ def describe_api(version: str) -> dict[str, Any]:
     paths["/metrics"] = {"get": _text("Counts for Prometheus", "application/openmetrics-text")}
     paths["/openapi.json"] = {"get": _object("This description")}
     paths["/api/quit"] = {"post": _object("End the program")}
+    paths |= chat_paths()
     return {
         "openapi": "3.1.0",
         "info": {"title": "packer", "version": version, "license": {"name": "MIT", "identifier": "MIT"}},
         "paths": paths,
-        "components": {"schemas": {**request_schemas(), **response_schemas()}},
+        "components": {"schemas": {**request_schemas(), **response_schemas(), **chat_schemas()}},
     }
 
 

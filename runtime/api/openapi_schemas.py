@@ -8,6 +8,7 @@ from runtime.api.chat_request import MAX_CHOICES, ROLES
 from runtime.api.completions import MAX_PROMPTS
 from runtime.api.fields import MAX_STOP_STRINGS
 from runtime.api.generation_fields import INTEGERS, MAX_BREAKERS, NUMBERS
+from runtime.api.logprobs import MAX_TOP_LOGPROBS
 from runtime.api.responses import ROLES as INPUT_ROLES
 from runtime.api.responses import TEXT_PARTS
 
@@ -39,6 +40,7 @@ TEXT: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 FLAG = nullable("boolean")
+LOGPROBS = nullable("integer", minimum=0, maximum=MAX_TOP_LOGPROBS)
 LIMIT = nullable("integer", minimum=-1, maximum=(1 << 63) - 1, **{"not": {"const": 0}})
 
 
@@ -53,6 +55,8 @@ def request_schemas() -> dict[str, Schema]:
             max_tokens=LIMIT,
             max_completion_tokens=LIMIT,
             n=nullable("integer", minimum=1, maximum=MAX_CHOICES),
+            logprobs=FLAG,
+            top_logprobs=LOGPROBS,
             **_stream_properties(),
             **generation,
         ),
@@ -76,6 +80,7 @@ def request_schemas() -> dict[str, Schema]:
             prompt={"anyOf": [{**TEXT, "minLength": 1}, _tokens(), _prompts()]},
             max_tokens=LIMIT,
             n=nullable("integer", minimum=1, maximum=MAX_CHOICES),
+            logprobs=LOGPROBS,
             **_stream_properties(),
             **generation,
         ),
@@ -90,18 +95,22 @@ def request_schemas() -> dict[str, Schema]:
             text=nullable("object", properties={"format": {"anyOf": [_format(), {"type": "null"}]}}),
             **sampling_properties(),
         ),
-        "InputMessage": record(
-            "role content",
-            type={"const": "message"},
-            role={"enum": list(INPUT_ROLES)},
-            content={"anyOf": _content(TEXT_PARTS)},
-        ),
+        "InputMessage": _input_message(),
         "MessageRequest": _message_request("messages max_tokens"),
         "CountTokensRequest": _message_request("messages"),
         "TokenizeRequest": record("content", content=TEXT, add_special=FLAG, parse_special=FLAG, with_pieces=FLAG),
         "DetokenizeRequest": record("tokens", tokens=listed(COUNT)),
         "TemplateRequest": record("messages", messages=listed(reference("ChatMessage"), minItems=1)),
     }
+
+
+def _input_message() -> Schema:
+    return record(
+        "role content",
+        type={"const": "message"},
+        role={"enum": list(INPUT_ROLES)},
+        content={"anyOf": _content(TEXT_PARTS)},
+    )
 
 
 def sampling_properties() -> dict[str, Schema]:

@@ -25,6 +25,7 @@ from runtime.engine.errors import (
     ModelUnavailableError,
     PromptTooLongError,
     QueueFullError,
+    ReplyTooLongError,
 )
 from runtime.engine.sequence import Failed, RequestHandle, Sequence
 from runtime.engine.worker import Worker, discard, finished
@@ -123,12 +124,18 @@ class Engine:
         )
 
     def submit(self, request: GenerationRequest) -> RequestHandle:
-        """Queue a request. Raises PromptTooLongError, QueueFullError or what :meth:`require_loaded` raises."""
+        """Queue a request.
+
+        Raises PromptTooLongError, ReplyTooLongError, QueueFullError or what :meth:`require_loaded` raises.
+        """
         runner = self._loaded_runner()
         if not request.prompt_tokens:
             raise GenerationFailedError("an empty prompt can't be continued; give at least one word")
         if len(request.prompt_tokens) >= runner.context_tokens:
             raise PromptTooLongError(len(request.prompt_tokens), runner.context_tokens)
+        num_wanted = len(request.prompt_tokens) + (request.max_tokens or 0)
+        if request.must_fit and request.max_tokens is not None and num_wanted > runner.context_tokens:
+            raise ReplyTooLongError(len(request.prompt_tokens), request.max_tokens, runner.context_tokens)
         handle = RequestHandle(self._wake)
         with self._condition:
             if self._stopping:

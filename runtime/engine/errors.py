@@ -18,6 +18,19 @@ class PromptTooLongError(InputError):
         self.context_tokens = context_tokens
 
 
+class ReplyTooLongError(InputError):
+    """Prompt and the reply that was asked for do not fit into the context together; all three in tokens."""
+
+    def __init__(self, num_prompt_tokens: int, max_tokens: int, context_tokens: int) -> None:
+        """Build the sentence from the numbers."""
+        super().__init__(
+            f"the conversation is {num_prompt_tokens} tokens long and a reply of up to {max_tokens} is asked for, "
+            f"{num_prompt_tokens + max_tokens} in all; the context holds {context_tokens}: ask for at most "
+            f"{context_tokens - num_prompt_tokens}, shorten the conversation, or start the program with a larger "
+            "--ctx-size"
+        )
+
+
 class QueueFullError(MachineError):
     """Too many requests wait already."""
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from runtime.engine.logprobs import TokenLogprobs
 from runtime.llama.context import Row
 from runtime.llama.errors import DecodeError
+from runtime.llama.logprobs import LogprobReader
 from runtime.llama.sampler import Sampler
 
 if TYPE_CHECKING:
@@ -29,16 +31,20 @@ class TokenSampler(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
-    """The next tokens of one cached sequence, the first at ``position``; ``sampler`` is set if one is to follow."""
+    """The next tokens of one cached sequence, the first at ``position``; ``sampler`` is set if one is to follow.
+
+    ``top_logprobs`` asks for the log probabilities of the one that follows and of so many likeliest ones.
+    """
 
     cache_id: int
     tokens: list[int]
     position: int
     sampler: TokenSampler | None
+    top_logprobs: int | None = None
 
 
-Sampled = int | DecodeError | None
-"""The next token; or why none can be chosen; or nothing, because none was wanted."""
+Sampled = int | TokenLogprobs | DecodeError | None
+"""The next token, bare or with log probabilities; or why none can be chosen; or nothing, because none was wanted."""
 
 
 class ModelRunner(Protocol):
@@ -98,6 +104,7 @@ class LlamaModelRunner:
         """Take over a model and a context made from it, which has at least ``num_slots`` sequences."""
         self.model = model
         self._context = context
+        self._logprobs: LogprobReader | None = None
         self.context_tokens = context.num_tokens
         self.batch_tokens = context.batch_tokens
         self.num_slots = num_slots
@@ -125,17 +132,22 @@ class LlamaModelRunner:
         last = -1
         for chunk in chunks:
             last += len(chunk.tokens)
-            sampled.append(self._sample(chunk.sampler, last))
+            sampled.append(self._sample(chunk, last))
         return sampled
 
-    def _sample(self, sampler: TokenSampler | None, row: int) -> Sampled:
-        """Choose a token from the logits of ``row``; a failure concerns only the sequence of this sampler."""
-        if not isinstance(sampler, Sampler):
+    def _sample(self, chunk: Chunk, row: int) -> Sampled:
+        """Choose a token from the logits of ``row``; a failure concerns only the sequence of this chunk."""
+        if not isinstance(chunk.sampler, Sampler):
             return None
         try:
-            return sampler.sample(self._context.pointer, row)
+            token = chunk.sampler.sample(self._context.pointer, row)
         except DecodeError as error:
             return error
+        if chunk.top_logprobs is None:
+            return token
+        if self._logprobs is None:
+            self._logprobs = LogprobReader(self.model.library.api, self.model.vocab.num_tokens)
+        return self._logprobs.read(self._context.logits(row), token, chunk.top_logprobs)
 
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> TokenSampler:
         """Make a sampler chain for a new sequence."""
@@ -143,5 +155,7 @@ class LlamaModelRunner:
 
     def close(self) -> None:
         """Free context and model, in this order."""
+        if self._logprobs is not None:
+            self._logprobs.close()
         self._context.close()
         self.model.close()

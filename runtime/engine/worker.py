@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from packer.errors import PackerError
 from runtime.engine.errors import GenerationFailedError
 from runtime.engine.kv_cache import KvCache, Match, common_prefix_length
+from runtime.engine.logprobs import TokenLogprobs
 from runtime.engine.model_runner import Chunk
 from runtime.engine.scheduler import Part, choose_to_preempt, is_admissible, plan_step, tokens_to_reserve
 from runtime.engine.sequence import Failed, Finished, TextDelta
@@ -230,6 +231,7 @@ class Worker:
             tokens=sequence.tokens[part.position : part.position + part.num_tokens],
             position=part.position,
             sampler=sequence.sampler if part.is_last else None,
+            top_logprobs=sequence.request.top_logprobs,
         )
 
     def _cache_id(self, sequence: Sequence) -> int:
@@ -282,24 +284,29 @@ class Worker:
         if isinstance(sampled, DecodeError):
             self._fail(sequence, sampled)
             return
-        if self._runner.is_end(sampled):
+        token = sampled.chosen.token if isinstance(sampled, TokenLogprobs) else sampled
+        if self._runner.is_end(token):
             self._finish(sequence, "stop")
             return
-        sequence.tokens.append(sampled)
-        self._publish(sequence, sequence.text.push(self._runner.piece(sampled)))
+        if isinstance(sampled, TokenLogprobs):
+            sequence.logprobs.push(sampled, sequence.text.num_decoded)
+        sequence.tokens.append(token)
+        text = sequence.text.push(self._runner.piece(token))
+        self._publish(sequence, text, sequence.logprobs.take(sequence.text.num_shown))
         limit = sequence.request.max_tokens
         if sequence.text.stopped:
             self._finish(sequence, "stop")
         elif (limit is not None and sequence.num_generated >= limit) or len(sequence.tokens) >= self.cache.num_cells:
             self._finish(sequence, "length")
 
-    def _publish(self, sequence: Sequence, text: str) -> None:
-        if text:
-            sequence.handle.put(TextDelta(text=text))
+    def _publish(self, sequence: Sequence, text: str, logprobs: tuple[TokenLogprobs, ...]) -> None:
+        if text or logprobs:
+            sequence.handle.put(TextDelta(text=text, logprobs=logprobs))
 
     def _finish(self, sequence: Sequence, reason: FinishReason) -> None:
         if reason != "cancelled":
-            self._publish(sequence, sequence.text.finish())
+            text = sequence.text.finish()
+            self._publish(sequence, text, () if sequence.text.stopped else sequence.logprobs.take_all())
         self._end(sequence, finished(sequence, reason))
 
     def _fail(self, sequence: Sequence, error: DecodeError) -> None:

@@ -97,6 +97,10 @@ class Context:
         reason = DECODE_FAILURES.get(status, f"llama.cpp reports error {status}")
         raise DecodeError(f"the model failed on {where}: {reason}{self.model.library.log.explain()}")
 
+    def logits(self, index: int) -> Any:
+        """Return the logits of token ``index`` of the last batch, a ``float *`` to ``(n_vocab,)`` values."""
+        return self._api.llama_get_logits_ith(self.pointer, index)
+
     def truncate(self, sequence_id: int, num_tokens: int) -> bool:
         """Keep the first ``num_tokens`` of a sequence and forget the rest.
 

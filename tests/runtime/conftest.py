@@ -9,9 +9,11 @@ import pytest
 
 from runtime.chat_service import ChatService, Facts
 from runtime.engine.engine import Engine
+from runtime.engine.logprobs import TokenLogprob, TokenLogprobs
 from runtime.engine.sampling import SamplingParams
 from runtime.llama.errors import DecodeError, DecodeInterruptedError
 from runtime.settings import ContextChoice, Settings
+from tests.support.encoder import FAILING_TOKEN, ByteEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from runtime.engine.model_runner import Chunk, Sampled
+    from runtime.history.history import History
 
 END = 0
-FAILING_TOKEN = 666
 
 
 class ScriptedRunner:
@@ -73,7 +75,18 @@ class ScriptedRunner:
             used = {cell for held in self.cells.values() for cell, _token in held}
             assert len(used) <= self.context_tokens, "more cells than there are"
         self.steps.append(list(chunks))
-        return [chunk.sampler.sample(len(self.cells[chunk.cache_id])) if chunk.sampler else None for chunk in chunks]
+        return [self._sample(chunk) for chunk in chunks]
+
+    def _sample(self, chunk: Chunk) -> Sampled:
+        """Give each token the log probability of -1 / its number, and its neighbours that of -10."""
+        if chunk.sampler is None:
+            return None
+        token: int = chunk.sampler.sample(len(self.cells[chunk.cache_id]))
+        if chunk.top_logprobs is None:
+            return token
+        ranked = [TokenLogprob(token=token, logprob=-1 / max(1, token))]
+        ranked += [TokenLogprob(token=max(1, token - 1 - rank), logprob=-10.0) for rank in range(19)]
+        return TokenLogprobs(chosen=ranked[0], top=tuple(ranked[: chunk.top_logprobs]))
 
     def _check(self, chunks: Sequence[Chunk]) -> None:
         assert 0 < sum(len(chunk.tokens) for chunk in chunks) <= self.batch_tokens
@@ -141,20 +154,6 @@ class _ScriptedSampler:
         self._runner.samplers_open -= 1
 
 
-class ByteEncoder:
-    """A prompt encoder for :class:`ScriptedRunner`: one token a byte; remembers the messages it was given."""
-
-    def __init__(self) -> None:
-        self.seen: list[Any] = []
-
-    def encode_chat(self, messages: Sequence[Any]) -> list[int]:
-        self.seen.append(list(messages))
-        return self.encode_text("".join(message["content"] for message in messages))
-
-    def encode_text(self, text: str) -> list[int]:
-        return [FAILING_TOKEN if byte == ord("!") else byte + 1 for byte in text.encode()]
-
-
 def make_settings(**changes: Any) -> Settings:
     values: dict[str, Any] = {
         "title": "Test",
@@ -168,6 +167,8 @@ def make_settings(**changes: Any) -> Settings:
         "port_is_explicit": False,
         "browser": False,
         "threads": 1,
+        "history": False,
+        "history_name": "",
         "locked": frozenset(),
     }
     return Settings(**{**values, **changes})
@@ -240,8 +241,14 @@ def make_client(encoder: ByteEncoder) -> Callable[..., FlaskClient]:
     """Makes a Flask client of a service around any engine."""
     from runtime.api import create_app
 
-    def make(engine: Engine, *, on_quit: Callable[[], None] = lambda: None, **changes: Any) -> FlaskClient:
-        app = create_app(make_service(engine, encoder, make_settings(**changes), on_quit=on_quit))
+    def make(
+        engine: Engine,
+        *,
+        on_quit: Callable[[], None] = lambda: None,
+        history: History | None = None,
+        **changes: Any,
+    ) -> FlaskClient:
+        app = create_app(make_service(engine, encoder, make_settings(**changes), on_quit=on_quit), history=history)
         return app.test_client()
 
     return make

@@ -110,7 +110,13 @@ def test_references_lead_somewhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "method"), [(path, method) for path, item in DESCRIPTION["paths"].items() for method in item]
+    ("path", "method"),
+    [
+        (path, method)
+        for path, item in DESCRIPTION["paths"].items()
+        for method in item
+        if "chats" not in item[method].get("tags", [])
+    ],
 )
 def test_answers_are_as_described(client: FlaskClient, path: str, method: str) -> None:
     answer = client.open(path.replace("{name}", "tiny"), method=method.upper(), json=REQUESTS.get(path))
@@ -134,7 +140,7 @@ def test_errors_are_as_described(client: FlaskClient, path: str) -> None:
     [
         (path, name)
         for path, item in DESCRIPTION["paths"].items()
-        if "requestBody" in item.get("post", {})
+        if "requestBody" in item.get("post", {}) and path in REQUESTS
         for name, schema in SCHEMAS[
             item["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         ]["properties"].items()

@@ -232,3 +232,13 @@ def test_candidates_are_filled_anew() -> None:
     candidates = Candidates(llama, 4)
     for _ in range(2):
         assert candidates.choose(llama.llama_get_logits_ith(0, -1), ["sort", "greedy"]) == 3
+
+
+def test_what_the_file_itself_sets_as_the_longest_reply_is_no_demand(
+    engine: Engine, make_client: Callable[..., FlaskClient]
+) -> None:
+    requests = record_requests(engine)
+    client = make_client(engine, max_tokens=1000)
+    assert ask(client).status_code == ask(client, max_tokens=1000).status_code == 200
+    assert ask(client, max_tokens=1001).status_code == 400
+    assert [request.max_tokens for request in requests] == [1000, 1000, 1001]

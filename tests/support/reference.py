@@ -52,6 +52,22 @@ while len(ids) < count:
 print(json.dumps(ids))
 """
 
+ALL_LOGITS = """
+path, wanted = sys.argv[1].encode(), json.loads(sys.argv[2])
+model = L.llama_model_load_from_file(path, L.llama_model_default_params())
+vocab = L.llama_model_get_vocab(model)
+settings = L.llama_context_default_params()
+settings.n_ctx = 1024
+settings.n_threads = settings.n_threads_batch = 1
+context = L.llama_init_from_model(model, settings)
+rows, count = [], L.llama_vocab_n_tokens(vocab)
+for token in wanted:
+    one = (L.llama_token * 1)(token)
+    assert L.llama_decode(context, L.llama_batch_get_one(one, 1)) == 0
+    rows.append(L.llama_get_logits_ith(context, -1)[:count])
+print(json.dumps(rows))
+"""
+
 QUANTIZE = """
 params = L.llama_model_quantize_default_params()
 params.ftype = getattr(L, "LLAMA_FTYPE_MOSTLY_" + sys.argv[3])
@@ -91,6 +107,12 @@ def run_with_binding(parts: RuntimeParts, program: str, *arguments: object) -> s
 def greedy_token_ids(parts: RuntimeParts, model: Path, prompt: str, count: int) -> list[int]:
     """The first ``count`` tokens that llama.cpp itself gives for ``prompt`` at temperature 0."""
     return [int(token) for token in json.loads(run_with_binding(parts, GREEDY, model, prompt, count))]
+
+
+def logits_after_each(parts: RuntimeParts, model: Path, tokens: list[int]) -> list[list[float]]:
+    """The logits, one row of ``(n_vocab,)`` for each token, that llama.cpp itself gives, read one token at a time."""
+    rows: list[list[float]] = json.loads(run_with_binding(parts, ALL_LOGITS, model, json.dumps(tokens)))
+    return rows
 
 
 def quantize(parts: RuntimeParts, source: Path, destination: Path, quantization: str) -> None:
