@@ -52,7 +52,9 @@ class ChatLibrary:
                 function = getattr(self._functions, name)
                 function.argtypes, function.restype = arguments, result
         except (OSError, AttributeError) as error:
-            raise MachineError(f"{path}: can't be loaded ({error}); delete the unpacked copy and start again") from error
+            raise MachineError(
+                f"{path}: can't be loaded ({error}); delete the unpacked copy and start again"
+            ) from error
         version = self._functions.packer_chat_abi_version()
         if version != ABI_VERSION:
             raise MachineError(f"{path}: expected version {ABI_VERSION} of its interface, found {version}")

@@ -168,4 +168,6 @@ def add_hook(path: Path, line: str, added: str) -> None:
     text = path.read_text(encoding="utf-8")
     if text.count(line) != 1:
         raise BuildError(f"{path.name}: expected the line {line.strip()!r} once, found it {text.count(line)} times")
-    path.write_text(HOOKS_INCLUDE + text.replace(line, f"{line}{added}\n").removeprefix(HOOKS_INCLUDE), encoding="utf-8")
+    path.write_text(
+        HOOKS_INCLUDE + text.replace(line, f"{line}{added}\n").removeprefix(HOOKS_INCLUDE), encoding="utf-8"
+    )

@@ -182,22 +182,23 @@ def _download(summary: str, markdown_type: str, *, path: str = "") -> dict[str, 
 
 
 def _attach() -> dict[str, Any]:
-    operation = _operation("Turn a file into text for a message", "FileText")
+    operation = _operation("Turn a file into text for a message", "FileText", "")
     form = record("file", file={"type": "string", "contentMediaType": "application/octet-stream"})
     operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     return operation
 
 
 def _upload(summary: str) -> dict[str, Any]:
-    operation = _operation(summary, "Imported")
+    operation = _operation(summary, "Imported", "")
     content: dict[str, Any] = {kind: {} for kind in ("application/octet-stream", "application/zip", "text/markdown")}
     operation["requestBody"] = {"required": True, "content": {JSON: {"schema": reference("ChatFile")}, **content}}
     return operation
 
 
 def _operation(summary: str, response: str, request: str | None = None, *, path: str = "") -> dict[str, Any]:
+    """Describe an operation; an empty ``request`` has a body that the caller describes."""
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-    statuses = [*REFUSALS, *([404] if names else []), *(BODY_REFUSALS if request else [])]
+    statuses = [*REFUSALS, *([404] if names else []), *(BODY_REFUSALS if request is not None else [])]
     operation: dict[str, Any] = {
         "summary": summary,
         "tags": [TAG],
