@@ -22,6 +22,7 @@ class EmbeddingOnlyRunner:
     batch_tokens = 1
     num_slots = 0
     num_cached = 0
+    can_shift = False
 
     def __init__(self, model: Model, embedder: LlamaEmbedder) -> None:
         """Take over a model and make its context. Raises MachineError when memory does not suffice."""
@@ -41,6 +42,10 @@ class EmbeddingOnlyRunner:
         return num_tokens == 0
 
     def copy(self, source_id: int, target_id: int, num_tokens: int) -> bool:
+        """Hold nothing."""
+        return False
+
+    def shift(self, cache_id: int, start: int, count: int) -> bool:
         """Hold nothing."""
         return False
 

@@ -88,6 +88,16 @@ class ModelRunner(Protocol):
     def copy(self, source_id: int, target_id: int, num_tokens: int) -> bool:
         """Let an empty sequence begin with ``num_tokens`` of another; ``False`` when it can't and stays empty."""
 
+    @property
+    def can_shift(self) -> bool:
+        """Whether chats that outgrow the context are to lose their oldest part, which this memory allows."""
+
+    def shift(self, cache_id: int, start: int, count: int) -> bool:
+        """Forget ``count`` tokens from ``start`` on and move those behind forward.
+
+        No other sequence may share them. ``False`` when it can't, and the sequence is now empty.
+        """
+
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> TokenSampler:
         """Make the sampler of a new sequence."""
 
@@ -112,8 +122,18 @@ class LlamaModelRunner:
 
     can_generate = True
 
-    def __init__(self, model: Model, context: Context, num_slots: int, embedder: LlamaEmbedder | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        context: Context,
+        num_slots: int,
+        embedder: LlamaEmbedder | None = None,
+        *,
+        wants_shift: bool = False,
+    ) -> None:
         """Take over a model and a context made from it, which has at least ``num_slots`` sequences."""
+        self.can_shift = wants_shift and context.can_shift
+        self.shift = context.shift
         self.embedder = embedder
         self.model = model
         self._context = context

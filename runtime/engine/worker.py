@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from packer.errors import PackerError
+from runtime.engine.context_shift import num_to_drop
 from runtime.engine.errors import GenerationFailedError
 from runtime.engine.kv_cache import KvCache, Match, common_prefix_length
 from runtime.engine.logprobs import TokenLogprobs
@@ -164,6 +165,25 @@ class Worker:
         self.running.remove(sequence)
         self._preempted.append(sequence)
 
+    def _shift(self, sequence: Sequence) -> bool:
+        """Let a sequence that fills the context lose its oldest part; ``False`` when that is not wanted or possible.
+
+        What others share can't be moved, so those that are idle go first; beside running ones it is read anew.
+        """
+        start = sequence.request.num_keep
+        count = num_to_drop(len(sequence.tokens), start)
+        if not self._runner.can_shift or count == 0:
+            return False
+        cache_id = self._cache_id(sequence)
+        while self.cache.is_shared(cache_id, start) and self._evict_oldest():
+            pass
+        if self.cache.is_shared(cache_id, start) or not self._runner.shift(cache_id, start, count):
+            self._forget(sequence)
+        else:
+            self.cache.shift(cache_id, start, count)
+        sequence.drop(start, count)
+        return True
+
     def _evict_oldest(self, *, keep: int | None = None) -> bool:
         """Forget the idle sequence that was not used for longest; ``False`` when there is none."""
         oldest = self.cache.oldest_idle(keep=keep)
@@ -290,13 +310,15 @@ class Worker:
             return
         if isinstance(sampled, TokenLogprobs):
             sequence.logprobs.push(sampled, sequence.text.num_decoded)
-        sequence.tokens.append(token)
+        sequence.append(token)
         text = sequence.text.push(self._runner.piece(token))
         self._publish(sequence, text, sequence.logprobs.take(sequence.text.num_shown))
-        limit = sequence.request.max_tokens
+        # Without a limit a shifted context would let a reply go on for ever.
+        limit = sequence.request.max_tokens or self.cache.num_cells
+        is_full = len(sequence.tokens) >= self.cache.num_cells
         if sequence.text.stopped:
             self._finish(sequence, "stop")
-        elif (limit is not None and sequence.num_generated >= limit) or len(sequence.tokens) >= self.cache.num_cells:
+        elif sequence.num_generated >= limit or (is_full and not self._shift(sequence)):
             self._finish(sequence, "length")
 
     def _publish(self, sequence: Sequence, text: str, logprobs: tuple[TokenLogprobs, ...]) -> None:
