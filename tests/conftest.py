@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from packer.runtimes.recipe import RuntimeParts, build_parts
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:
