@@ -60,12 +60,16 @@ class EngineStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineLoad:
-    """How busy the engine is: requests in work and waiting, and cells of the KV cache in use, idle chats included."""
+    """How busy the engine is: requests in work and waiting, and cells of the KV cache in use, idle chats included.
+
+    ``num_prompt_tokens_run`` is a total since the start: tokens of prompts that the model has read.
+    """
 
     num_running: int
     num_waiting: int
     num_cells_used: int
     num_cells: int
+    num_prompt_tokens_run: int = 0
 
 
 def fitted(request: GenerationRequest, context_tokens: int, *, shifts: bool) -> GenerationRequest:
@@ -147,6 +151,7 @@ class Engine:
             num_waiting=num_waiting,
             num_cells_used=worker.cache.num_cells - worker.cache.num_free_cells,
             num_cells=worker.cache.num_cells,
+            num_prompt_tokens_run=worker.num_prompt_tokens_run,
         )
 
     def submit(self, request: GenerationRequest) -> RequestHandle:

@@ -36,7 +36,10 @@ Outcome = list[tuple["Part", "Sampled"]]
 
 
 class Worker:
-    """Works on up to ``num_slots`` sequences together. ``in_flight`` are those of the batch that runs right now."""
+    """Works on up to ``num_slots`` sequences together. ``in_flight`` are those of the batch that runs right now.
+
+    ``num_prompt_tokens_run`` counts the tokens of prompts that the model has read, those that had to be read again too.
+    """
 
     def __init__(
         self, runner: ModelRunner, *, clock: Callable[[], float], is_stopping: Callable[[], bool] = lambda: False
@@ -49,6 +52,7 @@ class Worker:
         self._runner = runner
         self._clock = clock
         self._is_stopping = is_stopping
+        self.num_prompt_tokens_run = 0
         self._preempted: list[Sequence] = []
         self._num_steps = 0
 
@@ -239,6 +243,7 @@ class Worker:
         for part in parts:
             sequence, end = part.sequence, part.position + part.num_tokens
             self.cache.extend(self._cache_id(sequence), sequence.tokens[part.position : end])
+            self.num_prompt_tokens_run += max(0, min(end, sequence.num_prompt) - part.position)
             sequence.num_computed = end
             sequence.last_step = self._num_steps
             sequence.suspect = False
