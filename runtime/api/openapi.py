@@ -43,6 +43,7 @@ POSTS = {
         answer="Completion",
         event="CompletionEvent",
     ),
+    "/v1/embeddings": Post(summary="Turn texts into vectors", request="EmbeddingRequest", answer="EmbeddingList"),
     "/v1/responses": Post(
         summary="Continue a chat; nothing is stored",
         request="ResponseRequest",

@@ -55,6 +55,16 @@ def _openai_schemas() -> dict[str, Schema]:
             top_logprobs=listed({"type": "object", "additionalProperties": LOGPROB}),
             text_offset=listed(COUNT),
         ),
+        "EmbeddingList": exact(
+            object={"const": "list"},
+            data=listed(
+                exact(
+                    object={"const": "embedding"}, index=COUNT, embedding={"anyOf": [listed({"type": "number"}), TEXT]}
+                )
+            ),
+            model=TEXT,
+            usage=exact(prompt_tokens=COUNT, total_tokens=COUNT),
+        ),
         "Usage": exact(
             prompt_tokens=COUNT,
             completion_tokens=COUNT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runtime.api.chats import SWITCHES
-from runtime.api.openapi_operations import answer, json_body, refusals
+from runtime.api.openapi_operations import JSON, answer, json_body, refusals
 from runtime.api.openapi_schemas import COUNT, FLAG, TEXT, Schema, listed, nullable, record, reference
 from runtime.history.checks import (
     MAX_ATTACHMENTS,
@@ -14,6 +14,7 @@ from runtime.history.checks import (
     MAX_TEXT_CHARACTERS,
     MAX_TITLE_CHARACTERS,
 )
+from runtime.history.exports import FORMAT, VERSION
 from runtime.history.records import ROLES, STATES
 
 TAG = "chats"
@@ -44,6 +45,10 @@ def chat_paths() -> dict[str, Any]:
         f"{one}/restore": {"post": _operation("Undo a deletion", "ChatSummary", path=one)},
         f"{one}/messages": {"post": _operation("Keep a message", "StoredMessage", "NewMessage", path=one)},
         message: {"patch": _operation("Change a message", "StoredMessage", "MessageChanges", path=message)},
+        "/api/chats/export": {"get": _download("Export all chats", "application/zip")},
+        f"{one}/export": {"get": _download("Export a chat", "text/markdown", path=one)},
+        "/api/chats/import": {"post": _upload("Keep the chats of a file")},
+        "/api/attachments": {"post": _attach()},
         "/api/preferences": {
             "get": _operation("Read the page's preferences", "Preferences"),
             "put": _operation("Replace the page's preferences", "Preferences", "Preferences"),
@@ -81,6 +86,24 @@ def chat_schemas() -> dict[str, Schema]:
         "StoredChat": record(
             " ".join([*summary, "messages"]), **summary, messages=listed(reference("StoredMessage"))
         ),
+        "ChatFile": record(
+            "format version chats",
+            format={"const": FORMAT},
+            version={"const": VERSION},
+            exported_at=TIME,
+            chats=listed(OBJECT),
+        ),
+        "FileText": record(
+            "name media_type size_bytes truncated",
+            name=TEXT,
+            media_type=TEXT,
+            size_bytes=COUNT,
+            text=TEXT,
+            image_url=TEXT,
+            num_pages=COUNT,
+            truncated={"type": "boolean"},
+        ),
+        "Imported": record("imported chats", imported=COUNT, chats=listed(reference("ChatSummary"))),
         "Deleted": record("id deleted", id=TEXT, deleted={"const": True}),
         "Preferences": OBJECT,
         "PresetFields": record(
@@ -151,9 +174,32 @@ def _message_schemas() -> dict[str, Schema]:
     }  # fmt: skip
 
 
+def _download(summary: str, markdown_type: str, *, path: str = "") -> dict[str, Any]:
+    chosen = {"name": "format", "in": "query", "schema": {"enum": ["json", "markdown"]}}
+    operation = _operation(summary, "ChatFile", path=path)
+    operation["parameters"] = [*operation.get("parameters", []), chosen]
+    operation["responses"]["200"]["content"][markdown_type] = {}
+    return operation
+
+
+def _attach() -> dict[str, Any]:
+    operation = _operation("Turn a file into text for a message", "FileText", "")
+    form = record("file", file={"type": "string", "contentMediaType": "application/octet-stream"})
+    operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    return operation
+
+
+def _upload(summary: str) -> dict[str, Any]:
+    operation = _operation(summary, "Imported", "")
+    content: dict[str, Any] = {kind: {} for kind in ("application/octet-stream", "application/zip", "text/markdown")}
+    operation["requestBody"] = {"required": True, "content": {JSON: {"schema": reference("ChatFile")}, **content}}
+    return operation
+
+
 def _operation(summary: str, response: str, request: str | None = None, *, path: str = "") -> dict[str, Any]:
+    """Describe an operation; an empty ``request`` has a body that the caller describes."""
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-    statuses = [*REFUSALS, *([404] if names else []), *(BODY_REFUSALS if request else [])]
+    statuses = [*REFUSALS, *([404] if names else []), *(BODY_REFUSALS if request is not None else [])]
     operation: dict[str, Any] = {
         "summary": summary,
         "tags": [TAG],

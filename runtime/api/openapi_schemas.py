@@ -7,6 +7,7 @@ from typing import Any
 
 from runtime.api.chat_request import MAX_CHOICES, ROLES
 from runtime.api.completions import MAX_PROMPTS
+from runtime.api.embeddings import FORMATS, MAX_INPUTS
 from runtime.api.fields import MAX_STOP_STRINGS
 from runtime.api.generation_fields import INTEGERS, MAX_BREAKERS, NUMBERS
 from runtime.api.logprobs import MAX_TOP_LOGPROBS
@@ -52,6 +53,7 @@ def request_schemas() -> dict[str, Schema]:
         "ChatRequest": _chat_request(),
         "ChatMessage": _chat_message(),
         "CompletionRequest": _completion_request(),
+        "EmbeddingRequest": _embedding_request(),
         "ResponseRequest": _response_request(),
         "InputMessage": _input_message(),
         "MessageRequest": _message_request("messages max_tokens"),
@@ -129,6 +131,18 @@ def one_grammar(required: str, **properties: Schema) -> Schema:
     ]
     pairs = [{"allOf": list(pair)} for pair in itertools.combinations(set_fields, 2)]
     return {**record(required, **properties), "not": {"anyOf": pairs}}
+
+
+def _embedding_request() -> Schema:
+    inputs = listed({"anyOf": [{**TEXT, "minLength": 1}, _tokens()]}, minItems=1, maxItems=MAX_INPUTS)
+    return record(
+        "input",
+        model=nullable("string"),
+        user=nullable("string"),
+        input={"anyOf": [{**TEXT, "minLength": 1}, _tokens(), inputs]},
+        encoding_format={"enum": [*FORMATS, None]},
+        dimensions=nullable("integer", minimum=1, description="the model's own number only"),
+    )
 
 
 def _input_message() -> Schema:

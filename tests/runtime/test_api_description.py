@@ -13,7 +13,7 @@ from packer.errors import InputError
 from runtime.api import MAX_BODY_BYTES
 from runtime.api.openapi import describe_api
 from runtime.engine.engine import Engine
-from tests.support.encoder import ByteEncoder
+from tests.support.scripted_embedder import ScriptedEmbedder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +24,7 @@ CHAT = {"messages": [{"role": "user", "content": "hi"}]}
 REQUESTS = {
     "/v1/chat/completions": CHAT,
     "/v1/completions": {"prompt": "hi"},
+    "/v1/embeddings": {"input": "hi"},
     "/v1/responses": {"input": "hi"},
     "/v1/messages": {**CHAT, "max_tokens": 9},
     "/v1/messages/count_tokens": CHAT,
@@ -42,9 +43,9 @@ STREAMING = [
 UNLOADED = ("/api/quit",)
 
 
-@pytest.fixture
-def encoder() -> ByteEncoder:
-    return ByteEncoder()
+@pytest.fixture(autouse=True)
+def embedder(runner: Any) -> None:
+    runner.embedder = ScriptedEmbedder()
 
 
 def check(value: Any, schema: dict[str, Any]) -> None:
