@@ -10,6 +10,7 @@ from runtime.api import (
     chat_files,
     chats,
     completions,
+    embeddings,
     errors,
     guard,
     health,
@@ -68,6 +69,7 @@ def create_app(
     for module in (
         chat_completions,
         completions,
+        embeddings,
         responses,
         messages,
         tokens,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from runtime.api.openapi_operations import JSON, answer, json_body, refusals
 from runtime.api.openapi_schemas import COUNT, FLAG, TEXT, Schema, listed, nullable, record, reference
 from runtime.history.checks import (
     MAX_ATTACHMENTS,
@@ -15,8 +16,9 @@ from runtime.history.checks import (
 from runtime.history.exports import FORMAT, VERSION
 from runtime.history.records import ROLES, STATES
 
-JSON = "application/json"
 TAG = "chats"
+REFUSALS = (403, 500, 503, 507)
+BODY_REFUSALS = (400, 413, 415)
 OBJECT: Schema = {"type": "object"}
 ANY_OBJECT = nullable("object")
 LONG_TEXT = nullable("string", maxLength=MAX_TEXT_CHARACTERS)
@@ -31,7 +33,7 @@ def chat_paths() -> dict[str, Any]:
     one, message = "/api/chats/{chat_id}", "/api/chats/{chat_id}/messages/{message_id}"
     return {
         "/api/chats": {
-            "get": {**_operation("List chats, or search them", "ChatList"), "parameters": [QUERY, IS_DELETED]},
+            "get": _listing(),
             "post": _operation("Keep a new chat", "StoredChat", "ChatFields"),
         },
         one: {
@@ -59,6 +61,12 @@ def chat_paths() -> dict[str, Any]:
             "delete": _operation("Delete a preset", "Deleted", path="/api/presets/{preset_id}"),
         },
     }
+
+
+def _listing() -> dict[str, Any]:
+    operation = _operation("List chats, or search them", "ChatList")
+    operation["responses"] |= refusals((400,))
+    return {**operation, "parameters": [QUERY, IS_DELETED]}
 
 
 def chat_schemas() -> dict[str, Schema]:
@@ -174,30 +182,32 @@ def _download(summary: str, markdown_type: str, *, path: str = "") -> dict[str, 
 
 
 def _attach() -> dict[str, Any]:
-    operation = _operation("Turn a file into text for a message", "FileText")
+    operation = _operation("Turn a file into text for a message", "FileText", "")
     form = record("file", file={"type": "string", "contentMediaType": "application/octet-stream"})
     operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
     return operation
 
 
 def _upload(summary: str) -> dict[str, Any]:
-    operation = _operation(summary, "Imported")
+    operation = _operation(summary, "Imported", "")
     content: dict[str, Any] = {kind: {} for kind in ("application/octet-stream", "application/zip", "text/markdown")}
     operation["requestBody"] = {"required": True, "content": {JSON: {"schema": reference("ChatFile")}, **content}}
     return operation
 
 
 def _operation(summary: str, response: str, request: str | None = None, *, path: str = "") -> dict[str, Any]:
-    answer = {"description": "The answer", "content": {JSON: {"schema": reference(response)}}}
-    failure = {"description": "Why there is no answer", "content": {JSON: {"schema": reference("Error")}}}
+    """Describe an operation; an empty ``request`` has a body that the caller describes."""
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    statuses = [*REFUSALS, *([404] if names else []), *(BODY_REFUSALS if request is not None else [])]
     operation: dict[str, Any] = {
         "summary": summary,
         "tags": [TAG],
-        "responses": {"200": answer, "default": failure},
+        "responses": {"200": answer("The answer", reference(response)), **refusals(tuple(statuses))},
     }
-    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     if names:
-        operation["parameters"] = [{"name": name, "in": "path", "required": True, "schema": TEXT} for name in names]
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {**TEXT, "minLength": 1}} for name in names
+        ]
     if request:
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": reference(request)}}}
+        operation["requestBody"] = json_body(request)
     return operation

@@ -75,5 +75,5 @@ def test_answers_are_as_described(client: tuple[FlaskClient, dict[str, str]], pa
 def test_errors_are_as_described(client: tuple[FlaskClient, dict[str, str]], path: str, method: str) -> None:
     answer = client[0].open(path.format(**client[1]), method=method.upper(), json=[5])
     assert answer.status_code == 400
-    schema = DESCRIPTION["paths"][path][method]["responses"]["default"]["content"]["application/json"]["schema"]
+    schema = DESCRIPTION["paths"][path][method]["responses"]["400"]["content"]["application/json"]["schema"]
     check(answer.get_json(), schema)
