@@ -224,7 +224,7 @@ def test_what_the_packer_fixed_stays_fixed(
     assert refused.returncode == 2
     assert "history.enabled" in refused.stderr
     with fixed.serving(env=environment) as server:
-        assert "whoever packed this file fixed it" in server.json("/api/info")["history"]["why"]
+        assert "whoever packed this file switched that off" in server.json("/api/info")["history"]["why"]
     assert not data.exists()
 
 
