@@ -106,11 +106,9 @@ def test_a_copied_launcher_of_another_user_is_not_trusted(portable: Path, as_roo
 
 
 def test_no_place_for_the_launcher_is_said(portable: Path, tmp_path: Path) -> None:
-    done = run(["sh", str(portable)], tmp_path / "file" / "below", portable.parent)
-    assert done.returncode == 0 or "PACKER_CACHE_DIR" in done.stderr
     blocked = tmp_path / "a file"
     blocked.write_text("")
-    done = run(["sh", str(portable)], blocked, portable.parent)
+    done = run(["sh", str(portable), "--version"], blocked, portable.parent)
     assert done.returncode == 7
     assert "PACKER_CACHE_DIR" in done.stderr
 
