@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packer.errors import BuildError
-from packer.toolchain import c_library
+from packer.toolchain import c_library, web_libraries
 from packer.toolchain.frozen import CHECKOUT, python_version
 
 if TYPE_CHECKING:
@@ -60,7 +60,14 @@ class Component:
 
 def components(tools: BuildTools, tree: Path) -> list[Component]:
     """List everything inside the runtime in ``tree``, sorted by name. Raises BuildError when a text is missing."""
-    found = [*_own(), *_native(tools), *_python_packages(tools), _c_library(), *_system_libraries(tree)]
+    found = [
+        *_own(),
+        *_native(tools),
+        *_python_packages(tools),
+        *_web_packages(tools),
+        _c_library(),
+        *_system_libraries(tree),
+    ]
     return sorted(found, key=lambda component: component.name.lower())
 
 
@@ -137,6 +144,20 @@ def _python_packages(tools: BuildTools) -> list[Component]:
         version = metadata.name.removesuffix(".dist-info").rpartition("-")[2]
         found.append(Component(name=name, version=version, licence=licence, text=text))
     return found
+
+
+def _web_packages(tools: BuildTools) -> list[Component]:
+    texts = web_libraries.web_libraries(tools.cache, lambda _: None) / "licenses"
+    return [
+        Component(
+            name=package.name.strip("@").replace("/", "-"),
+            version=package.version,
+            licence=package.licence,
+            text=_first_text(package.name, [texts / package.licence_name]),
+        )
+        for package in web_libraries.read_lock()
+        if package.use == web_libraries.PAGE
+    ]
 
 
 def _c_library() -> Component:

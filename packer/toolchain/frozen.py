@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packer.toolchain import c_library, process, python_library
+from packer.toolchain import c_library, process, python_library, web_libraries
 from packer.toolchain.build_cache import digest_of, digest_of_files, file_sha256
 from packer.toolchain.environment import ENVIRONMENT_LOCK, python_identity
 
@@ -68,6 +68,7 @@ def frozen_digest(inputs: FrozenInputs) -> str:
             file_sha256(ENVIRONMENT_LOCK),
             digest_of_files(CHECKOUT, files + recipe),
             c_library.identity(),
+            web_libraries.web_digest(web_libraries.PAGE),
         ]
     )
 
@@ -79,6 +80,8 @@ def frozen_runtime(inputs: FrozenInputs, note: Callable[[str], None]) -> Path:
         note("freezing the Python runtime")
         stage = work / "stage"
         _stage_packages(stage, inputs)
+        page_libraries = web_libraries.web_libraries(inputs.tools.cache, note) / "libraries"
+        shutil.copytree(page_libraries, stage / "web_ui" / "static" / "libraries")
         scratch = work / "pyinstaller"
         _run_pyinstaller(inputs, stage, scratch, work)
         tree = work / "tree"
