@@ -30,7 +30,8 @@ class GenerationOptions:
     """How to continue a prompt. ``sampling`` holds only what the client set, by the field names of SamplingParams.
 
     ``logit_bias`` maps tokens, or texts whose every token is meant, to what is added to their logits. ``grammar`` is
-    GBNF; ``grammar_field`` names the field of the request that it comes from.
+    GBNF; ``grammar_field`` names the field of the request that it comes from. ``top_logprobs`` asks for the log
+    probability of each token, and of so many likeliest ones. ``must_fit`` refuses a ``max_tokens`` that has no room.
     """
 
     sampling: dict[str, Any] = field(default_factory=dict)
@@ -40,6 +41,8 @@ class GenerationOptions:
     ignore_eos: bool = False
     grammar: str | None = None
     grammar_field: str = "grammar"
+    top_logprobs: int | None = None
+    must_fit: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,7 @@ class Facts:
     threads: dict[str, Any]
     version: str
     address: str = ""
+    instance: str = ""
 
 
 class ChatService:
@@ -190,6 +194,8 @@ class ChatService:
             sampling=sampling,
             max_tokens=min((limit for limit in limits if limit is not None), default=None),
             stop=options.stop,
+            top_logprobs=options.top_logprobs,
+            must_fit=options.must_fit and options.max_tokens not in {None, settings.max_tokens},
         )
 
     def _check_grammar(self, grammar: str, field: str) -> None:

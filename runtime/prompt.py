@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from packer.errors import InputError, MachineError
 from runtime.chat_template import ChatTemplate
-from runtime.llama.sampler import GrammarError, start_grammar
+from runtime.llama.errors import GrammarError
+from runtime.llama.sampler import start_grammar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,8 +86,7 @@ class LlamaPromptEncoder:
         """Return the bytes of one token."""
         if not 0 <= token < self._vocab.num_tokens:
             raise InputError(f"there is no token {token}; this model's are 0 to {self._vocab.num_tokens - 1}")
-        piece = self._vocab.piece(token)
-        return piece if piece or not special else self._vocab.text_of(token).encode()
+        return self._vocab.token_bytes(token, special=special)
 
     def token_groups(self) -> TokenGroups:
         """Look through the vocabulary, the first time only."""

@@ -14,13 +14,15 @@ from packer.errors import MachineError
 if TYPE_CHECKING:
     from flask import Flask
 
-_LOG = logging.getLogger(__name__)
-
 HOST = "127.0.0.1"
 NUM_THREADS = 64
 PORTS_TRIED = 20
+POLL_S = 1.0
 MAX_PORT = 65535
-MAX_BODY_BYTES = 32 << 20
+MAX_BODY_BYTES = 129 << 20
+"""Above the largest limit that the API itself sets, so that its clear words are heard."""
+NEVER = 1 << 62
+"""Bytes after which waitress writes what it holds to a temporary file: prompts and replies stay in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,9 @@ def bind(port: int, *, explicit: bool) -> Listener:
 def _bind_one(port: int) -> socket.socket:
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # On Windows SO_REUSEADDR would let two programs listen on the same port.
+        exclusive = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR if exclusive is None else exclusive, 1)
         bound.bind((HOST, port))
         bound.listen(128)
     except OSError:
@@ -88,6 +92,7 @@ class WebServer:
 
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._map: dict[int, Any] = {}
+        self._ending = threading.Event()
         self._server = waitress.create_server(
             app,
             map=self._map,
@@ -95,6 +100,8 @@ class WebServer:
             threads=NUM_THREADS,
             channel_request_lookahead=5,
             max_request_body_size=MAX_BODY_BYTES,
+            inbuf_overflow=NEVER,
+            outbuf_overflow=NEVER,
             ident=None,
             clear_untrusted_proxy_headers=True,
         )
@@ -105,12 +112,15 @@ class WebServer:
         self._thread.start()
 
     def _run(self) -> None:
-        try:
-            self._server.run()
-        except OSError as error:
-            _LOG.debug("the server's sockets are closed: %s", error)
+        from waitress import wasyncore
+
+        while not self._ending.is_set():
+            wasyncore.loop(timeout=POLL_S, map=self._map, count=1)
+        wasyncore.close_all(self._map, ignore_all=True)
 
     def close(self, timeout_s: float) -> None:
-        """Stop accepting, let answers that are nearly done go out, and end the threads."""
+        """Let answers that are nearly done go out, end the threads and close every connection."""
         self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=timeout_s)
-        self._server.close()
+        self._ending.set()
+        self._server.pull_trigger()
+        self._thread.join(timeout_s)

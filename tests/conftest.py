@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from packer.runtimes.recipe import RuntimeParts, build_parts
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+# A busy machine may take its time over one example: tests hold results, not durations.
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
 
 
 def pytest_configure() -> None:

@@ -14,16 +14,17 @@ import math
 import re
 import tomllib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 MAX_SHOWN_CHARACTERS = 80
+MAX_SCALE = 100
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -131,6 +132,14 @@ class EngineConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HistoryConfig:
+    """Whether chats are kept on the user's machine, and under which name; empty means the title."""
+
+    enabled: bool = _ruled(True, SWITCH)
+    name: str = _ruled("", TEXT)
+
+
+@dataclass(frozen=True, kw_only=True)
 class BundleConfig:
     """All settings of a bundle; ``locked`` lists key paths that whoever runs it can't change."""
 
@@ -141,6 +150,7 @@ class BundleConfig:
     context: ContextConfig = field(default_factory=ContextConfig)
     server: ServerConfig = field(default_factory=ServerConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    history: HistoryConfig = field(default_factory=HistoryConfig)
 
 
 SECTIONS: dict[str, type[Any]] = {
@@ -149,6 +159,7 @@ SECTIONS: dict[str, type[Any]] = {
     "context": ContextConfig,
     "server": ServerConfig,
     "engine": EngineConfig,
+    "history": HistoryConfig,
 }
 
 
@@ -228,6 +239,22 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
             for name in value:
                 if name not in rules:
                     yield f"locked: {_shown(name)} is no known key{_suggestion(name, list(rules))}"
+
+
+def parse_scaled_path(text: str, option: str) -> tuple[Path, float]:
+    """Read ``PATH`` or ``PATH:SCALE``, the scale 1 unless given. Raises InputError for one that is no number."""
+    head, colon, tail = text.rpartition(":")
+    if not colon or not head or Path(text).exists() or re.search(r"[\\/]", tail):
+        return Path(text), 1.0
+    try:
+        scale = float(tail)
+    except ValueError:
+        scale = math.nan
+    if not -MAX_SCALE <= scale <= MAX_SCALE:
+        raise InputError(
+            f"{option} {text}: expected a scale from -{MAX_SCALE} to {MAX_SCALE} after the colon, found {tail!r}"
+        )
+    return Path(head), scale
 
 
 def _suggestion(path: str, known: list[str]) -> str:

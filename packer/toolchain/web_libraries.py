@@ -25,7 +25,7 @@ from packer.toolchain.build_cache import digest_of
 from packer.toolchain.environment import LOCKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from packer.toolchain.build_cache import BuildCache
@@ -72,11 +72,10 @@ def web_digest(use: str) -> str:
     return digest_of([vars(package) for package in read_lock() if package.use == use])
 
 
-def web_libraries(cache: BuildCache, note: Callable[[str], None], use: str = PAGE) -> Path:
-    """Return a directory with ``libraries/`` and ``licenses/``; fetches it when missing. Raises BuildError."""
+def web_libraries(cache: BuildCache, use: str = PAGE) -> Path:
+    """Return a directory with ``libraries/`` and ``licenses/``; fetches it when missing (seconds). Raises BuildError."""
 
     def build(work: Path) -> None:
-        note(f"downloading the JavaScript libraries of the {use}")
         archives = work / "archives"
         archives.mkdir()
         for package in read_lock():

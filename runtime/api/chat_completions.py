@@ -15,6 +15,7 @@ from flask import Blueprint, jsonify
 from runtime.api.chat_request import ParsedRequest, parse_chat_request
 from runtime.api.context import chat_service, json_body
 from runtime.api.errors import api_error
+from runtime.api.logprobs import LogprobWriter
 from runtime.api.replies import (
     Replies,
     Reply,
@@ -28,10 +29,11 @@ from runtime.api.replies import (
 from runtime.engine.sequence import Failed, TextDelta
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from flask.typing import ResponseReturnValue
 
+    from runtime.engine.logprobs import TokenLogprobs
     from runtime.engine.sequence import Usage
 
 
@@ -48,6 +50,7 @@ class Completion:
 
     model: str
     num_choices: int
+    logprobs: LogprobWriter
     id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
     created: int = field(default_factory=now_s)
 
@@ -57,7 +60,7 @@ class Completion:
             {
                 "index": index,
                 "message": {"role": "assistant", "content": reply.text},
-                "logprobs": None,
+                "logprobs": self.logprobs.chat(reply.logprobs),
                 "finish_reason": finish_reason(reply.finished),
             }
             for index, reply in enumerate(replies)
@@ -65,9 +68,12 @@ class Completion:
         usage = usage_document([reply.finished.usage for reply in replies], self.num_choices)
         return {**self._head("chat.completion"), "choices": choices, "usage": usage}
 
-    def chunk(self, index: int, delta: dict[str, str], reason: str | None = None) -> dict[str, Any]:
+    def chunk(
+        self, index: int, delta: dict[str, str], reason: str | None = None, tokens: Sequence[TokenLogprobs] = ()
+    ) -> dict[str, Any]:
         """Return one piece of a streamed answer."""
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
+        logprobs = self.logprobs.chat(tokens) if tokens else None
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         return {**self._head("chat.completion.chunk"), "choices": [choice]}
 
     def usage_chunk(self, usages: list[Usage]) -> dict[str, Any]:
@@ -87,7 +93,8 @@ def create_chat_completion() -> ResponseReturnValue:
     parsed = parse_chat_request(json_body())
     service = chat_service()
     replies = start_replies(lambda: service.start_chats(parsed.chat, parsed.num_choices))
-    completion = Completion(model=service.facts.model_name, num_choices=parsed.num_choices)
+    logprobs = LogprobWriter(encoder=service.require_encoder(), wanted=parsed.chat.top_logprobs is not None)
+    completion = Completion(model=service.facts.model_name, num_choices=parsed.num_choices, logprobs=logprobs)
     if parsed.stream:
         return event_stream(replies, _pieces(replies, completion, parsed))
     return jsonify(completion.whole(replies.collect()))
@@ -99,7 +106,7 @@ def _pieces(replies: Replies, completion: Completion, parsed: ParsedRequest) -> 
     usages: dict[int, Usage] = {}
     for index, event in replies:
         if isinstance(event, TextDelta):
-            yield sse(completion.chunk(index, {"content": event.text}))
+            yield sse(completion.chunk(index, {"content": event.text}, tokens=event.logprobs))
         elif isinstance(event, Failed):
             yield sse(api_error(event.error).document())
             return

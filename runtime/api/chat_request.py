@@ -1,7 +1,7 @@
 """Checks the body of a chat request, field by field, before anything is done.
 
 Fields that this program does not know are ignored, as OpenAI-compatible servers do; known ones of the wrong type are
-refused by name, and so are features whose silent absence would give a wrong answer (tools, log probabilities).
+refused by name, and so are features whose silent absence would give a wrong answer (tools).
 Source: OpenAI API reference, "Create chat completion".
 """
 
@@ -13,6 +13,7 @@ from typing import Any
 from runtime.api.errors import ApiError
 from runtime.api.fields import flag, integer, mapping, text, wrong
 from runtime.api.generation_fields import generation_fields
+from runtime.api.logprobs import chat_top_logprobs
 from runtime.chat_service import ChatRequest
 
 MAX_CHOICES = 8
@@ -37,6 +38,7 @@ def parse_chat_request(document: dict[str, Any]) -> ParsedRequest:
     return ParsedRequest(
         chat=ChatRequest(
             messages=read_messages(document),
+            top_logprobs=chat_top_logprobs(document),
             **generation_fields(document, "max_completion_tokens", "max_tokens"),
         ),
         num_choices=integer(document, "n", 1, MAX_CHOICES) or 1,
@@ -54,8 +56,6 @@ def refuse_unsupported(document: dict[str, Any]) -> None:
     """Refuse what the answer would lack."""
     if document.get("tools") and document.get("tool_choice") != "none":
         raise ApiError(400, "tools: this program can't call tools yet; send the request without", param="tools")
-    if flag(document, "logprobs"):
-        raise ApiError(400, "logprobs: not available from this program", param="logprobs")
 
 
 def read_messages(document: dict[str, Any]) -> tuple[dict[str, Any], ...]:

@@ -15,8 +15,9 @@ from flask import Blueprint, jsonify
 from runtime.api.chat_request import MAX_CHOICES, wants_usage
 from runtime.api.context import chat_service, json_body
 from runtime.api.errors import ApiError, api_error
-from runtime.api.fields import flag, integer, text, wrong
+from runtime.api.fields import flag, integer, text, whole_list, wrong
 from runtime.api.generation_fields import generation_fields
+from runtime.api.logprobs import LogprobWriter, completion_top_logprobs
 from runtime.api.replies import (
     Replies,
     Reply,
@@ -31,10 +32,11 @@ from runtime.chat_service import GenerationOptions
 from runtime.engine.sequence import Failed, TextDelta
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from flask.typing import ResponseReturnValue
 
+    from runtime.engine.logprobs import TokenLogprobs
     from runtime.engine.sequence import RequestHandle, Usage
 
 MAX_PROMPTS = 16
@@ -72,7 +74,9 @@ def parse_completion(document: dict[str, Any]) -> ParsedCompletion:
     stream = flag(document, "stream")
     parsed = ParsedCompletion(
         prompts=read_prompts(document.get("prompt")),
-        options=GenerationOptions(**generation_fields(document, "max_tokens")),
+        options=GenerationOptions(
+            **generation_fields(document, "max_tokens"), top_logprobs=completion_top_logprobs(document)
+        ),
         num_choices=integer(document, "n", 1, MAX_CHOICES) or 1,
         stream=stream,
         include_usage=wants_usage(document) and stream,
@@ -87,8 +91,6 @@ def _refuse_unsupported(document: dict[str, Any]) -> None:
         raise ApiError(400, "echo: the prompt can't be repeated in the reply; send the request without", param="echo")
     if text(document, "suffix"):
         raise ApiError(400, "suffix: text can't be filled in before a suffix; send the request without", param="suffix")
-    if document.get("logprobs") is not None:
-        raise ApiError(400, "logprobs: not available from this program", param="logprobs")
     best_of, count = integer(document, "best_of", 1), integer(document, "n", 1, MAX_CHOICES) or 1
     if best_of is not None and best_of != count:
         raise ApiError(400, f"best_of: expected n, which is {count}, found {best_of}", param="best_of")
@@ -96,19 +98,19 @@ def _refuse_unsupported(document: dict[str, Any]) -> None:
 
 def read_prompts(prompt: Any) -> list[Prompt]:
     """Read a text, a list of tokens, or a list of either."""
-    if isinstance(prompt, str) or (isinstance(prompt, list) and prompt and type(prompt[0]) is int):
+    if isinstance(prompt, str) or whole_list(prompt):
         prompt = [prompt]
     if not isinstance(prompt, list):
         raise wrong("prompt", "a string, a list of strings or a list of tokens", prompt)
     if not 1 <= len(prompt) <= MAX_PROMPTS:
         raise ApiError(400, f"prompt: expected 1 to {MAX_PROMPTS} prompts, found {len(prompt)}", param="prompt")
-    for entry in prompt:
-        is_tokens = isinstance(entry, list) and all(type(token) is int for token in entry)
-        if not isinstance(entry, str) and not is_tokens:
-            raise wrong("prompt", "a string, a list of strings or a list of tokens", entry)
+    entries = [entry if isinstance(entry, str) else whole_list(entry) for entry in prompt]
+    for entry, found in zip(entries, prompt, strict=True):
+        if entry is None:
+            raise wrong("prompt", "a string, a list of strings or a list of tokens", found)
         if not entry:
             raise ApiError(400, "prompt: an empty prompt can't be continued", param="prompt")
-    return prompt
+    return [entry for entry in entries if entry is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +119,7 @@ class Completion:
 
     model: str
     num_choices: int
+    logprobs: LogprobWriter
     id: str = field(default_factory=lambda: f"cmpl-{secrets.token_hex(12)}")
     created: int = field(default_factory=now_s)
 
@@ -125,16 +128,18 @@ class Completion:
         head = {"id": self.id, "object": "text_completion", "created": self.created, "model": self.model}
         return {**head, "choices": choices}
 
+    def choice(self, index: int, reply: str, logprobs: Sequence[TokenLogprobs], reason: str | None) -> dict[str, Any]:
+        """Return one entry of ``choices``."""
+        return {"text": reply, "index": index, "logprobs": self.logprobs.completion(logprobs), "finish_reason": reason}
+
     def whole(self, replies: list[Reply]) -> dict[str, Any]:
         """Return the body of an answer that is not streamed."""
-        choices = [choice(index, reply.text, finish_reason(reply.finished)) for index, reply in enumerate(replies)]
+        choices = [
+            self.choice(index, reply.text, reply.logprobs, finish_reason(reply.finished))
+            for index, reply in enumerate(replies)
+        ]
         usage = usage_document([reply.finished.usage for reply in replies], self.num_choices)
         return {**self.document(choices), "usage": usage}
-
-
-def choice(index: int, reply: str, reason: str | None) -> dict[str, Any]:
-    """Return one entry of ``choices``."""
-    return {"text": reply, "index": index, "logprobs": None, "finish_reason": reason}
 
 
 def create_completion() -> ResponseReturnValue:
@@ -147,7 +152,8 @@ def create_completion() -> ResponseReturnValue:
         return service.start_completions(parsed.prompts, parsed.options, parsed.num_choices)
 
     replies = start_replies(start, "prompt")
-    completion = Completion(model=service.facts.model_name, num_choices=parsed.num_choices)
+    logprobs = LogprobWriter(encoder=service.require_encoder(), wanted=parsed.options.top_logprobs is not None)
+    completion = Completion(model=service.facts.model_name, num_choices=parsed.num_choices, logprobs=logprobs)
     if parsed.stream:
         return event_stream(replies, _pieces(replies, completion, parsed))
     return jsonify(completion.whole(replies.collect()))
@@ -164,13 +170,13 @@ def _pieces(replies: Replies, completion: Completion, parsed: ParsedCompletion) 
     usages: dict[int, Usage] = {}
     for index, event in replies:
         if isinstance(event, TextDelta):
-            yield sse(completion.document([choice(index, event.text, None)]))
+            yield sse(completion.document([completion.choice(index, event.text, event.logprobs, None)]))
         elif isinstance(event, Failed):
             yield sse(api_error(event.error).document())
             return
         else:
             usages[index] = event.usage
-            yield sse(completion.document([choice(index, "", finish_reason(event))]))
+            yield sse(completion.document([completion.choice(index, "", (), finish_reason(event))]))
     if len(usages) < parsed.num_replies:
         return
     if parsed.include_usage:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from runtime.api.metrics import Metrics
+    from runtime.engine.logprobs import TokenLogprobs
 
 LOADING_TIMEOUT_S = 300.0
 POLL_S = 0.25
@@ -37,6 +38,7 @@ class Reply:
 
     text: str
     finished: Finished
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 class ClientGoneError(ApiError):
@@ -76,17 +78,22 @@ class Replies:
     def collect(self) -> list[Reply]:
         """Wait for all replies. Raises ApiError when one fails, ClientGoneError when the client leaves."""
         texts: list[list[str]] = [[] for _ in self._handles]
+        logprobs: list[list[TokenLogprobs]] = [[] for _ in self._handles]
         ends: dict[int, Finished] = {}
         for index, event in self:
             if isinstance(event, TextDelta):
                 texts[index].append(event.text)
+                logprobs[index] += event.logprobs
             elif isinstance(event, Finished):
                 ends[index] = event
             elif isinstance(event, Failed):
                 raise api_error(event.error)
         if len(ends) < len(self._handles):
             raise ClientGoneError
-        return [Reply(text="".join(parts), finished=ends[index]) for index, parts in enumerate(texts)]
+        return [
+            Reply(text="".join(parts), finished=ends[index], logprobs=tuple(logprobs[index]))
+            for index, parts in enumerate(texts)
+        ]
 
     def cancel(self) -> None:
         """Stop what is still generating; harmless after the end."""

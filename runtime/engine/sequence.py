@@ -11,12 +11,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from runtime.engine.logprobs import LogprobQueue
 from runtime.engine.text_stream import TextStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from collections.abc import Sequence as Items
 
+    from runtime.engine.logprobs import TokenLogprobs
     from runtime.engine.model_runner import TokenSampler
     from runtime.engine.sampling import SamplingParams
 
@@ -34,18 +36,23 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class TextDelta:
-    """More text of the reply; never empty."""
+    """More text of the reply, and the log probabilities of its tokens if they were asked for; never both empty."""
 
     text: str
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The last event of a reply; ``token_ids`` are the generated tokens without the one that ended it."""
+    """The last event of a reply; ``token_ids`` are the generated tokens without the one that ended it.
+
+    ``stop_string`` is the one of the request's stop strings that ended it, if one did.
+    """
 
     reason: FinishReason
     usage: Usage
     token_ids: tuple[int, ...]
+    stop_string: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +67,18 @@ Event = TextDelta | Finished | Failed
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
-    """What to generate: a prompt of at least one token, and when to stop. ``max_tokens`` ``None``: until the end."""
+    """What to generate: a prompt of at least one token, and when to stop. ``max_tokens`` ``None``: until the end.
+
+    ``must_fit`` refuses a request whose longest reply has no room; else that ends where the context does.
+    ``top_logprobs`` asks for the log probability of each token and of so many likeliest ones; ``None`` for neither.
+    """
 
     prompt_tokens: tuple[int, ...]
     sampling: SamplingParams
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    must_fit: bool = False
+    top_logprobs: int | None = None
 
 
 class RequestHandle:
@@ -123,6 +136,7 @@ class Sequence:
     handle: RequestHandle
     tokens: list[int]
     text: TextStream
+    logprobs: LogprobQueue = field(default_factory=LogprobQueue)
     order: int = 0
     cache_id: int | None = None
     sampler: TokenSampler | None = None

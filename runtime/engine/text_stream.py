@@ -14,33 +14,48 @@ if TYPE_CHECKING:
 
 
 class TextStream:
-    """Incremental decoder with stop strings. ``stopped`` is set once a stop string has appeared."""
+    """Incremental decoder with stop strings. ``stopped_by`` is the stop string that has appeared, if any has.
+
+    ``num_decoded`` counts the characters of all tokens so far, ``num_shown`` those that were returned.
+    """
 
     def __init__(self, stop: Sequence[str] = ()) -> None:
         """Watch for the strings in ``stop``; the first one to be complete ends the text."""
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._stop = tuple(text for text in stop if text)
         self._held = ""
-        self.stopped = False
+        self.stopped_by: str | None = None
+        self.num_decoded = 0
+        self.num_shown = 0
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string has appeared."""
+        return self.stopped_by is not None
 
     def push(self, piece: bytes) -> str:
         """Add the bytes of one token and return the text that is certain by now, maybe none."""
         if self.stopped:
             return ""
-        self._held += self._decoder.decode(piece)
-        found = [(at + len(text), at) for text in self._stop if (at := self._held.find(text)) >= 0]
+        text = self._decoder.decode(piece)
+        self._held += text
+        self.num_decoded += len(text)
+        found = [(at + len(stop), at, stop) for stop in self._stop if (at := self._held.find(stop)) >= 0]
         if found:
-            self.stopped = True
-            certain, self._held = self._held[: min(found)[1]], ""
-            return certain
-        keep = self._ambiguous_length()
-        certain, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
-        return certain
+            _end, start, self.stopped_by = min(found)
+            return self._show(start, rest="")
+        end = len(self._held) - self._ambiguous_length()
+        return self._show(end, rest=self._held[end:])
 
     def finish(self) -> str:
         """Return what was held back; an incomplete character at the very end is dropped."""
-        rest, self._held = self._held, ""
-        return "" if self.stopped else rest
+        return "" if self.stopped else self._show(len(self._held), rest="")
+
+    def _show(self, num_characters: int, *, rest: str) -> str:
+        """Return the first characters of what is held and keep only ``rest``."""
+        certain, self._held = self._held[:num_characters], rest
+        self.num_shown += len(certain)
+        return certain
 
     def _ambiguous_length(self) -> int:
         """Length of the longest end of the held text that may be the beginning of a stop string."""

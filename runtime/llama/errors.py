@@ -9,3 +9,7 @@ class DecodeError(RuntimeError):
 
 class DecodeInterruptedError(RuntimeError):
     """``llama_decode`` stopped early because the interrupt flag was raised."""
+
+
+class GrammarError(DecodeError):
+    """The grammar can't be used: it is invalid, or this model has no token that could follow."""

@@ -61,6 +61,17 @@ class Vocab:
             count = self._api.llama_token_to_piece(self._pointer, token, buffer, -count, 0, False)
         return buffer.raw[:count]
 
+    def token_bytes(self, token: int, *, special: bool) -> bytes:
+        """Return :meth:`piece`, for a control token its name if ``special``, unlike that one also while the model ends.
+
+        Raises MachineError after :meth:`close`.
+        """
+        with self._lock:
+            if not self._pointer:
+                raise MachineError("the program is shutting down")
+            piece = self.piece(token)
+            return piece if piece or not special else self.text_of(token).encode()
+
     def text_of(self, token: int) -> str:
         """Return the name of a token as the vocabulary writes it, such as ``<|im_end|>``; empty for none."""
         if not 0 <= token < self.num_tokens:

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from packer.errors import MachineError
 from runtime.chat_service import ChatService, Facts
 from runtime.engine.engine import Engine
+from runtime.engine.logprobs import TokenLogprob, TokenLogprobs
 from runtime.engine.sampling import SamplingParams
 from runtime.llama.errors import DecodeError, DecodeInterruptedError
 from runtime.settings import ContextChoice, Settings
+from tests.support.encoder import FAILING_TOKEN, ByteEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,9 +22,9 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from runtime.engine.model_runner import Chunk, Sampled
+    from runtime.history.history import History
 
 END = 0
-FAILING_TOKEN = 666
 
 
 class ScriptedRunner:
@@ -35,6 +38,8 @@ class ScriptedRunner:
         self, reply: bytes = b"hello", *, context_tokens: int = 64, batch_tokens: int = 8, num_slots: int = 1
     ) -> None:
         self.context_tokens = context_tokens
+        self.num_cells = self.least_cells = context_tokens
+        self.refuses_to_grow = self.loses_content = self.memory_is_short = False
         self.batch_tokens = batch_tokens
         self.num_slots = num_slots
         self.num_cached = num_slots + 2
@@ -48,6 +53,8 @@ class ScriptedRunner:
         self.interrupted = threading.Event()
         self.closed = False
         self.samplers_open = 0
+        self.can_generate = True
+        self.embedder: Any = None
 
     @property
     def decoded(self) -> list[list[int]]:
@@ -69,11 +76,22 @@ class ScriptedRunner:
             raise DecodeError("no room is left in the KV cache")
         for chunk in chunks:
             self._append(chunk.cache_id, chunk.tokens)
-        if sum(len(held) for held in self.cells.values()) > self.context_tokens:
+        if sum(len(held) for held in self.cells.values()) > self.num_cells:
             used = {cell for held in self.cells.values() for cell, _token in held}
-            assert len(used) <= self.context_tokens, "more cells than there are"
+            assert len(used) <= self.num_cells, "more cells than there are"
         self.steps.append(list(chunks))
-        return [chunk.sampler.sample(len(self.cells[chunk.cache_id])) if chunk.sampler else None for chunk in chunks]
+        return [self._sample(chunk) for chunk in chunks]
+
+    def _sample(self, chunk: Chunk) -> Sampled:
+        """Give each token the log probability of -1 / its number, and its neighbours that of -10."""
+        if chunk.sampler is None:
+            return None
+        token: int = chunk.sampler.sample(len(self.cells[chunk.cache_id]))
+        if chunk.top_logprobs is None:
+            return token
+        ranked = [TokenLogprob(token=token, logprob=-1 / max(1, token))]
+        ranked += [TokenLogprob(token=max(1, token - 1 - rank), logprob=-10.0) for rank in range(19)]
+        return TokenLogprobs(chosen=ranked[0], top=tuple(ranked[: chunk.top_logprobs]))
 
     def _check(self, chunks: Sequence[Chunk]) -> None:
         assert 0 < sum(len(chunk.tokens) for chunk in chunks) <= self.batch_tokens
@@ -104,6 +122,20 @@ class ScriptedRunner:
         assert num_tokens <= len(self.cells[source_id])
         self.cells[target_id] = list(self.cells[source_id])
         return self.truncate(target_id, num_tokens)
+
+    def resize(self, num_cells: int) -> bool:
+        if self.refuses_to_grow and num_cells > self.num_cells:
+            raise MachineError("no memory is free")
+        assert self.num_cells != num_cells <= self.context_tokens
+        used = {cell for held in self.cells.values() for cell, _token in held}
+        assert len(used) <= num_cells, "the chats don't fit into the new size"
+        self.num_cells = num_cells
+        if self.loses_content:
+            self.cells.clear()
+        return not self.loses_content
+
+    def is_memory_short(self) -> bool:
+        return self.memory_is_short
 
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> Any:
         assert isinstance(params, SamplingParams)
@@ -141,20 +173,6 @@ class _ScriptedSampler:
         self._runner.samplers_open -= 1
 
 
-class ByteEncoder:
-    """A prompt encoder for :class:`ScriptedRunner`: one token a byte; remembers the messages it was given."""
-
-    def __init__(self) -> None:
-        self.seen: list[Any] = []
-
-    def encode_chat(self, messages: Sequence[Any]) -> list[int]:
-        self.seen.append(list(messages))
-        return self.encode_text("".join(message["content"] for message in messages))
-
-    def encode_text(self, text: str) -> list[int]:
-        return [FAILING_TOKEN if byte == ord("!") else byte + 1 for byte in text.encode()]
-
-
 def make_settings(**changes: Any) -> Settings:
     values: dict[str, Any] = {
         "title": "Test",
@@ -168,6 +186,8 @@ def make_settings(**changes: Any) -> Settings:
         "port_is_explicit": False,
         "browser": False,
         "threads": 1,
+        "history": False,
+        "history_name": "",
         "locked": frozenset(),
     }
     return Settings(**{**values, **changes})
@@ -240,8 +260,14 @@ def make_client(encoder: ByteEncoder) -> Callable[..., FlaskClient]:
     """Makes a Flask client of a service around any engine."""
     from runtime.api import create_app
 
-    def make(engine: Engine, *, on_quit: Callable[[], None] = lambda: None, **changes: Any) -> FlaskClient:
-        app = create_app(make_service(engine, encoder, make_settings(**changes), on_quit=on_quit))
+    def make(
+        engine: Engine,
+        *,
+        on_quit: Callable[[], None] = lambda: None,
+        history: History | None = None,
+        **changes: Any,
+    ) -> FlaskClient:
+        app = create_app(make_service(engine, encoder, make_settings(**changes), on_quit=on_quit), history=history)
         return app.test_client()
 
     return make

@@ -51,7 +51,7 @@ def test_a_streamed_answer(client: FlaskClient) -> None:
     assert usage["choices"] == []
 
 
-@pytest.mark.parametrize("prompt", [[105, 106], [[105, 106]], ["hi"]])
+@pytest.mark.parametrize("prompt", [[105, 106], [105.0, 106.0], [[105, 106]], ["hi"]])
 def test_other_kinds_of_prompts(client: FlaskClient, engine: Engine, prompt: Any) -> None:
     requests = record_requests(engine)
     assert ask(client, prompt).status_code == 200
@@ -137,7 +137,8 @@ def test_a_failing_choice_ends_the_answer(client: FlaskClient) -> None:
         ({"n": 9}, "n"),
         ({"echo": True}, "echo"),
         ({"suffix": "x"}, "suffix"),
-        ({"logprobs": 1}, "logprobs"),
+        ({"logprobs": 21}, "logprobs"),
+        ({"logprobs": True}, "logprobs"),
         ({"best_of": 2}, "best_of"),
         ({"max_tokens": 0}, "max_tokens"),
         ({"grammar": "nonsense"}, "grammar"),

@@ -76,6 +76,9 @@ def test_every_field_reaches_the_engine(client: FlaskClient, engine: Engine) -> 
         ({"ab": 1}, ((98, 1.0), (99, 1.0))),
         ([[5, False], ["a", 2]], ((5, -math.inf), (98, 2.0))),
         ({"5": 10**300}, ((5, 1e6),)),
+        ({"5": 10**400}, ((5, 1e6),)),
+        ([[5.0, 1]], ((5, 1.0),)),
+        ({"9" * 5000: 1}, ((ord("9") + 1, 1.0),)),
         ({}, ()),
     ],
 )
@@ -232,3 +235,13 @@ def test_candidates_are_filled_anew() -> None:
     candidates = Candidates(llama, 4)
     for _ in range(2):
         assert candidates.choose(llama.llama_get_logits_ith(0, -1), ["sort", "greedy"]) == 3
+
+
+def test_what_the_file_itself_sets_as_the_longest_reply_is_no_demand(
+    engine: Engine, make_client: Callable[..., FlaskClient]
+) -> None:
+    requests = record_requests(engine)
+    client = make_client(engine, max_tokens=1000)
+    assert ask(client).status_code == ask(client, max_tokens=1000).status_code == 200
+    assert ask(client, max_tokens=1001).status_code == 400
+    assert [request.max_tokens for request in requests] == [1000, 1000, 1001]

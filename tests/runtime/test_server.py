@@ -139,3 +139,76 @@ def test_the_official_client(port: int) -> None:
         assert chunks[-1].usage.completion_tokens == 5
         with pytest.raises(openai.BadRequestError, match="temperature"):
             client.chat.completions.create(model="tiny", messages=BODY["messages"], temperature="hot")
+
+
+def test_a_full_queue_is_refused_with_a_time_to_come_back(port: int, engine: Engine, runner: Any) -> None:
+    """One runs and three wait, which is all that this engine's queue takes."""
+    runner.gate = threading.Semaphore(0)
+    first = post(port, BODY)
+    wait_until(lambda: engine.current_load().num_running == 1)
+    accepted = [first, *(post(port, BODY) for _ in range(3))]
+    wait_until(lambda: engine.current_load().num_waiting == 3)
+    refused = post(port, BODY)
+    answer = refused.getresponse()
+    assert answer.status == 503
+    assert int(answer.getheader("Retry-After") or 0) > 0
+    error = json.loads(answer.read())["error"]
+    assert (error["type"], error["code"], error["param"]) == ("server_error", "queue_full", None)
+    assert "3 requests wait" in error["message"]
+    runner.gate = None
+    for connection in accepted:
+        assert connection.getresponse().status == 200
+    again = post(port, BODY)
+    assert again.getresponse().status == 200
+    for connection in (*accepted, refused, again):
+        connection.close()
+
+
+def test_a_crowd_is_answered_or_refused_and_nobody_is_forgotten(port: int, engine: Engine, runner: Any) -> None:
+    runner.gate = threading.Semaphore(0)
+    first = post(port, BODY)
+    wait_until(lambda: engine.current_load().num_running == 1)
+    crowd = [post(port, BODY) for _ in range(30)]
+    wait_until(lambda: engine.current_load().num_waiting == 3)
+    health = http.client.HTTPConnection(HOST, port, timeout=10)
+    health.request("GET", "/health")
+    assert health.getresponse().status == 200
+    runner.gate = None
+    statuses = sorted(connection.getresponse().status for connection in crowd)
+    assert first.getresponse().status == 200
+    assert set(statuses) <= {200, 503}
+    assert statuses.count(200) >= 3
+    assert (engine.current_load().num_running, engine.current_load().num_waiting) == (0, 0)
+    for connection in (first, health, *crowd):
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/chat/completions", {**BODY, "max_tokens": 63}, "max_tokens"),
+        ("/v1/chat/completions", {**BODY, "max_completion_tokens": 10**6}, "max_tokens"),
+        ("/v1/completions", {"prompt": "hi", "max_tokens": 63}, "max_tokens"),
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x" * 64}]}, "messages"),
+        ("/v1/completions", {"prompt": "x" * 80}, "prompt"),
+    ],
+)
+def test_what_can_never_fit_is_refused_with_the_numbers(
+    port: int, runner: Any, path: str, body: dict[str, Any], field: str
+) -> None:
+    connection = http.client.HTTPConnection(HOST, port, timeout=10)
+    connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    error = json.loads(answer.read())["error"]
+    connection.close()
+    assert answer.status == 400
+    assert (error["type"], error["code"]) == ("invalid_request_error", "context_length_exceeded")
+    assert error["param"] == field
+    assert "context holds 64" in error["message"]
+    assert not runner.steps
+
+
+def test_a_reply_that_just_fits_is_given(port: int) -> None:
+    connection = post(port, {**BODY, "max_tokens": 62})
+    assert connection.getresponse().status == 200
+    connection.close()

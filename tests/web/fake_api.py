@@ -125,7 +125,7 @@ def create_app(program: FakeProgram) -> Flask:
 
 def libraries() -> Path:
     """Return the page's libraries, fetched by the same code that packs them."""
-    return web_libraries(default_build_cache(), lambda _: None) / "libraries"
+    return web_libraries(default_build_cache()) / "libraries"
 
 
 def _add_answer_routes(app: Flask, program: FakeProgram) -> None:
