@@ -73,7 +73,7 @@ def web_digest(use: str) -> str:
 
 
 def web_libraries(cache: BuildCache, use: str = PAGE) -> Path:
-    """Return a directory with ``libraries/`` and ``licenses/``; fetches it when missing (seconds). Raises BuildError."""
+    """Return a directory with ``libraries/`` and ``licenses/``; fetches it when it is missing. Raises BuildError."""
 
     def build(work: Path) -> None:
         archives = work / "archives"
@@ -99,7 +99,7 @@ def fetch(package: WebPackage, directory: Path, environment: Mapping[str, str] =
 def _fetch_with_npm(npm: str, package: WebPackage, directory: Path) -> Path:
     target = directory / package.archive_name
     target.with_suffix("").mkdir()
-    options = ["--silent", "--ignore-scripts", "--pack-destination", target.with_suffix("")]
+    options: list[str | Path] = ["--silent", "--ignore-scripts", "--pack-destination", target.with_suffix("")]
     process.run([npm, "pack", *options, f"{package.name}@{package.version}"], cwd=directory)
     found = sorted(target.with_suffix("").glob("*.tgz"))
     if len(found) != 1:

@@ -50,7 +50,6 @@ export class Attach {
   show({ attachments }) {
     this.#limits = attachments;
     this.#button.hidden = !attachments;
-    this.#input.accept = attachments ? attachments.types.join(",") : "";
   }
 
   get hasFiles() {
