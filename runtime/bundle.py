@@ -54,7 +54,7 @@ class ModelSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """Everything the program needs from a packed file; ``model`` is ``None`` for one packed without."""
+    """Everything the program needs from a packed file; ``model`` is ``None`` without one inside."""
 
     path: Path
     config: BundleConfig
@@ -89,7 +89,7 @@ def default_config() -> BundleConfig:
 
 def _find_model(bundle: Bundle, manifest: Manifest) -> ModelSource | None:
     summary = manifest.model
-    if summary is None:
+    if summary is None or manifest.weights is not None:
         return None
     adapters = tuple(
         AdapterFile(file=_stored_file(bundle, adapter.entry), name=adapter.name, scale=adapter.scale)

@@ -25,6 +25,7 @@ OPTION_KEYS = {
     "port": "server.port",
     "browser": "server.browser",
     "threads": "engine.threads",
+    "history": "history.enabled",
 }
 """Command line option to configuration key."""
 
@@ -43,6 +44,7 @@ class Overrides:
     port: int | None = None
     browser: bool | None = None
     threads: int | None = None
+    history: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,8 @@ class Settings:
     port_is_explicit: bool
     browser: bool
     threads: int
+    history: bool
+    history_name: str
     locked: frozenset[str]
 
     def is_locked(self, key: str) -> bool:
@@ -98,6 +102,8 @@ def merge_settings(config: BundleConfig, overrides: Overrides) -> Settings:
         port_is_explicit=overrides.port is not None,
         browser=config.server.browser,
         threads=config.engine.threads,
+        history=config.history.enabled,
+        history_name=config.history.name,
         locked=locked,
     )
     for option, key in OPTION_KEYS.items():

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from pathlib import Path
 
+# A busy machine may take its time over one example: tests hold results, not durations.
+hypothesis.settings.register_profile("no-deadline", deadline=None)
+hypothesis.settings.load_profile("no-deadline")
+
 
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")

@@ -147,6 +147,14 @@ class EngineConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HistoryConfig:
+    """Whether chats are kept on the user's machine, and under which name; empty means the title."""
+
+    enabled: bool = _ruled(True, SWITCH)
+    name: str = _ruled("", TEXT)
+
+
+@dataclass(frozen=True, kw_only=True)
 class BundleConfig:
     """All settings of a bundle; ``locked`` lists key paths that whoever runs it can't change."""
 
@@ -157,6 +165,7 @@ class BundleConfig:
     context: ContextConfig = field(default_factory=ContextConfig)
     server: ServerConfig = field(default_factory=ServerConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    history: HistoryConfig = field(default_factory=HistoryConfig)
 
 
 SECTIONS: dict[str, type[Any]] = {
@@ -165,6 +174,7 @@ SECTIONS: dict[str, type[Any]] = {
     "context": ContextConfig,
     "server": ServerConfig,
     "engine": EngineConfig,
+    "history": HistoryConfig,
 }
 
 

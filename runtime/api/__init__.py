@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runtime.api import (
+    attachments,
     chat_completions,
+    chat_files,
+    chats,
     completions,
     embeddings,
     errors,
@@ -16,15 +19,22 @@ from runtime.api import (
     metrics_page,
     models,
     openapi,
+    preferences,
+    presets,
     quit_program,
     responses,
     tokens,
 )
+from runtime.api.attachments import EXTENSION as FILES_EXTENSION
 from runtime.api.context import EXTENSION, METRICS_EXTENSION
+from runtime.api.history_access import EXTENSION as HISTORY_EXTENSION
 from runtime.api.metrics import Metrics
+from runtime.attachments.pdf import PdfReader, extract_command, extract_environment
+from runtime.attachments.reader import FileReader
+from runtime.history.history import History
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flask import Blueprint, Flask
 
@@ -33,14 +43,27 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 16 << 20
 
 
-def create_app(service: ChatService, extra_blueprints: Sequence[Blueprint] = ()) -> Flask:
-    """Build the application around ``service``; ``extra_blueprints`` brings the page."""
+def create_app(
+    service: ChatService,
+    extra_blueprints: Sequence[Blueprint] = (),
+    *,
+    history: History | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Flask:
+    """Build the application around ``service``; ``extra_blueprints`` brings the page. Without ``history`` it is off.
+
+    ``environ`` is what other processes are started with; without it they get nothing.
+    """
     from flask import Flask
 
     app = Flask("runtime.api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions[EXTENSION] = service
     app.extensions[METRICS_EXTENSION] = Metrics()
+    app.extensions[HISTORY_EXTENSION] = history or History()
+    started_with = environ or {}
+    pdf_reader = PdfReader(extract_command(started_with), extract_environment(started_with))
+    app.extensions[FILES_EXTENSION] = FileReader(pdf_reader)
     guard.install(app)
     errors.install(app)
     for module in (
@@ -55,6 +78,11 @@ def create_app(service: ChatService, extra_blueprints: Sequence[Blueprint] = ())
         models,
         health,
         info,
+        chats,
+        chat_files,
+        attachments,
+        preferences,
+        presets,
         quit_program,
     ):
         app.register_blueprint(module.create_blueprint())

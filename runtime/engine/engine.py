@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 MAX_WAITING = 32
+IDLE_CHECK_S = 10.0
 LARGEST_BATCH = 1 << 20
 
 Progress = Callable[[float], bool]
@@ -278,7 +279,9 @@ class Engine:
     def _admit(self, worker: Worker) -> bool:
         """Wait for work and let in what can be let in, in order; ``False`` when the engine is to end."""
         with self._condition:
-            self._condition.wait_for(lambda: self._stopping or worker.running or self._waiting or self._has_jobs())
+            is_idle = not self._condition.wait_for(
+                lambda: self._stopping or worker.running or self._waiting or self._has_jobs(), IDLE_CHECK_S
+            )
             if self._stopping:
                 return False
             if self._embedding is not None:
@@ -291,6 +294,8 @@ class Engine:
                 worker.admit(self._waiting.popleft())
         for sequence in gone:
             discard(sequence, finished(sequence, "cancelled"))
+        if is_idle:
+            worker.shrink_when_short()
         return True
 
     def _has_jobs(self) -> bool:

@@ -37,8 +37,8 @@ class Row:
 class Context:
     """One context whose KV cache all sequences share.
 
-    ``num_tokens`` is its size, ``batch_tokens`` the most that one decode takes, ``num_sequences`` the number of
-    sequence ids and of rows of a batch that can have logits.
+    ``num_tokens`` is its size, which :meth:`resize` changes, ``batch_tokens`` the most that one decode takes,
+    ``num_sequences`` the number of sequence ids and of rows of a batch that can have logits.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Context:
         params.n_seq_max = num_sequences
         params.kv_unified = True
         model.check_kv_type(kv_type)
-        self._kv_type = kv_type
+        self.kv_type = kv_type
         params.type_k = params.type_v = KV_TYPES[kv_type].ggml_type
         if pooling is None:
             params.n_outputs_max = num_sequences  # rows of logits; the default is one for every token of a batch
@@ -81,8 +81,17 @@ class Context:
         address = ctypes.cast(model.library.libc.strlen, ctypes.c_void_p).value
         params.abort_callback = self._api.ggml_abort_callback(address)
         params.abort_callback_data = ctypes.addressof(self._interrupt)
+        self._params = params
+        self.pointer: Any = None
+        self._create(num_tokens)
+        self.batch_tokens = int(self._api.llama_n_batch(self.pointer))
+        self._batch = _Batch(self._api, self.batch_tokens)
+
+    def _create(self, num_tokens: int) -> None:
+        """Make the llama.cpp context. Raises MachineError."""
+        model, self._params.n_ctx = self.model, num_tokens
         model.library.log.clear()
-        self.pointer = self._api.llama_init_from_model(model.pointer, params)
+        self.pointer = self._api.llama_init_from_model(model.pointer, self._params)
         if not self.pointer:
             raise MachineError(
                 f"a context of {num_tokens} tokens can't be created{model.library.log.explain()}; "
@@ -90,9 +99,38 @@ class Context:
             )
         model.apply_adapters(self.pointer)
         self.num_tokens = int(self._api.llama_n_ctx(self.pointer))
-        self.batch_tokens = int(self._api.llama_n_batch(self.pointer))
         self._memory = self._api.llama_get_memory(self.pointer)
-        self._batch = _Batch(self._api, self.batch_tokens)
+
+    def resize(self, num_tokens: int) -> bool:
+        """Put a KV cache of another size in place of this one and move what it holds.
+
+        Returns ``False``, with the new cache empty, when the content can't be moved. Raises MachineError when memory
+        does not suffice; the cache then has its old size and content again. The old cache is freed before the new one
+        is made, so what it takes at the worst is the new one and a copy of the cells in use.
+        """
+        before, state = self.num_tokens, self._save()
+        self.close()
+        try:
+            self._create(num_tokens)
+        except MachineError:
+            self._create(before)
+            if not self._restore(state):
+                raise DecodeError("the KV cache could neither grow nor be put back") from None
+            raise
+        return self._restore(state)
+
+    def _save(self) -> Any:
+        """Return a copy of the cells in use of all sequences (llama.h, ``llama_state_get_data``)."""
+        size_bytes = int(self._api.llama_state_get_size(self.pointer))
+        state = (ctypes.c_uint8 * size_bytes)()
+        written = int(self._api.llama_state_get_data(self.pointer, state, size_bytes))
+        return state if written == size_bytes else None
+
+    def _restore(self, state: Any) -> bool:
+        if state is not None and self._api.llama_state_set_data(self.pointer, state, len(state)) == len(state):
+            return True
+        self._api.llama_memory_clear(self._memory, False)
+        return False
 
     def close(self) -> None:
         """Free the KV cache."""
@@ -162,7 +200,7 @@ class Context:
         Nor with quantized keys: llama.cpp's ``build_rope_shift`` then uses a rotation that it did not make for every
         size of heads, and crashes.
         """
-        if self.model.has_state or self._kv_type != F16:
+        if self.model.has_state or self.kv_type != F16:
             return False
         return bool(self._memory and self._api.llama_memory_can_shift(self._memory))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from packer.errors import MachineError
 from runtime.chat_service import ChatService, Facts
 from runtime.engine.engine import Engine
 from runtime.engine.logprobs import TokenLogprob, TokenLogprobs
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from runtime.engine.model_runner import Chunk, Sampled
+    from runtime.history.history import History
 
 END = 0
 
@@ -36,6 +38,8 @@ class ScriptedRunner:
         self, reply: bytes = b"hello", *, context_tokens: int = 64, batch_tokens: int = 8, num_slots: int = 1
     ) -> None:
         self.context_tokens = context_tokens
+        self.num_cells = self.least_cells = context_tokens
+        self.refuses_to_grow = self.loses_content = self.memory_is_short = False
         self.batch_tokens = batch_tokens
         self.num_slots = num_slots
         self.num_cached = num_slots + 2
@@ -74,9 +78,9 @@ class ScriptedRunner:
             raise DecodeError("no room is left in the KV cache")
         for chunk in chunks:
             self._append(chunk.cache_id, chunk.tokens)
-        if sum(len(held) for held in self.cells.values()) > self.context_tokens:
+        if sum(len(held) for held in self.cells.values()) > self.num_cells:
             used = {cell for held in self.cells.values() for cell, _token in held}
-            assert len(used) <= self.context_tokens, "more cells than there are"
+            assert len(used) <= self.num_cells, "more cells than there are"
         self.steps.append(list(chunks))
         return [self._sample(chunk) for chunk in chunks]
 
@@ -134,6 +138,20 @@ class ScriptedRunner:
         self.num_shifted += count
         return True
 
+    def resize(self, num_cells: int) -> bool:
+        if self.refuses_to_grow and num_cells > self.num_cells:
+            raise MachineError("no memory is free")
+        assert self.num_cells != num_cells <= self.context_tokens
+        used = {cell for held in self.cells.values() for cell, _token in held}
+        assert len(used) <= num_cells, "the chats don't fit into the new size"
+        self.num_cells = num_cells
+        if self.loses_content:
+            self.cells.clear()
+        return not self.loses_content
+
+    def is_memory_short(self) -> bool:
+        return self.memory_is_short
+
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> Any:
         assert isinstance(params, SamplingParams)
         self.samplers_open += 1
@@ -187,6 +205,8 @@ def make_settings(**changes: Any) -> Settings:
         "port_is_explicit": False,
         "browser": False,
         "threads": 1,
+        "history": False,
+        "history_name": "",
         "locked": frozenset(),
     }
     return Settings(**{**values, **changes})
@@ -259,8 +279,14 @@ def make_client(encoder: ByteEncoder) -> Callable[..., FlaskClient]:
     """Makes a Flask client of a service around any engine."""
     from runtime.api import create_app
 
-    def make(engine: Engine, *, on_quit: Callable[[], None] = lambda: None, **changes: Any) -> FlaskClient:
-        app = create_app(make_service(engine, encoder, make_settings(**changes), on_quit=on_quit))
+    def make(
+        engine: Engine,
+        *,
+        on_quit: Callable[[], None] = lambda: None,
+        history: History | None = None,
+        **changes: Any,
+    ) -> FlaskClient:
+        app = create_app(make_service(engine, encoder, make_settings(**changes), on_quit=on_quit), history=history)
         return app.test_client()
 
     return make

@@ -104,7 +104,7 @@ def wait_ready(address: str) -> None:
     raise AssertionError("never became ready")
 
 
-def test_five_lines_then_the_page_then_quit(run: Any, runner: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_six_lines_then_the_page_then_quit(run: Any, runner: Any, capsys: pytest.CaptureFixture[str]) -> None:
     statuses: list[int] = []
 
     def talk(address: str) -> None:
@@ -122,6 +122,7 @@ def test_five_lines_then_the_page_then_quit(run: Any, runner: Any, capsys: pytes
         "Threads",
         "Context",
         "Address",
+        "Chats",
         "Press Ctrl-C to quit.",
     ]
     assert lines[2] == "Threads      2  (2 physical cores usable)"

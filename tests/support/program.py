@@ -87,8 +87,8 @@ class Launcher:
     cache: Path
 
     def environment(self, **env: str) -> dict[str, str]:
-        """As bare as ``env -i``, but for the place of the cache."""
-        return {"PACKER_CACHE_DIR": str(self.cache), **env}
+        """As bare as ``env -i``, but for the places of the cache and of kept chats."""
+        return {"PACKER_CACHE_DIR": str(self.cache), "PACKER_DATA_DIR": f"{self.cache}-data", **env}
 
     def run(
         self, *arguments: object, prefix: Sequence[object] = (), **options: Any
