@@ -166,14 +166,28 @@ def _token_schemas() -> dict[str, Schema]:
 def _own_schemas() -> dict[str, Schema]:
     """Describe what the program says of itself; what it says of model and machine may grow."""
     return {
-        "Model": exact(id=TEXT, object={"const": "model"}, created=INTEGER, owned_by=TEXT),
-        "ModelList": exact(object={"const": "list"}, data=listed(reference("Model"))),
+        "Model": exact(
+            id=TEXT,
+            object={"const": "model"},
+            created=INTEGER,
+            owned_by=TEXT,
+            type={"const": "model"},
+            display_name=TEXT,
+            created_at={**TEXT, "format": "date-time"},
+        ),
+        "ModelList": exact(
+            object={"const": "list"},
+            data=listed(reference("Model")),
+            first_id=TEXT,
+            last_id=TEXT,
+            has_more={"const": False},
+        ),
         "Status": exact(status={"const": "ok"}),
         "Loading": exact(status={"const": "loading"}, progress={"type": "number"}, stage=TEXT),
         "LoadFailure": exact(status={"const": "error"}, error=exact(message=TEXT)),
         "Stopping": exact(status={"const": "stopping"}),
         "Info": record(
-            "title model device cpu_variant threads context address version chat sampling locked",
+            "title model device cpu_variant threads context address version chat sampling locked history",
             title=TEXT,
             model={"type": "object"},
             device={"type": "object"},
@@ -185,5 +199,6 @@ def _own_schemas() -> dict[str, Schema]:
             chat=record("system_prompt greeting starters", system_prompt=TEXT, greeting=TEXT, starters=listed(TEXT)),
             sampling={"type": "object"},
             locked=listed(TEXT),
+            history=record("enabled", enabled={"type": "boolean"}),
         ),
     }
