@@ -28,6 +28,11 @@ hypothesis.settings.register_profile("no-deadline", deadline=None)
 hypothesis.settings.load_profile("no-deadline")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--screenshots``: keep the pictures of the page that README and docs show."""
+    parser.addoption("--screenshots", action="store_true", help="write docs/screenshots/ from the tests of the page")
+
+
 def pytest_configure() -> None:
     """Take signals that whoever started us ignores (a shell in the background, nohup); children inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
