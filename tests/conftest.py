@@ -28,8 +28,9 @@ hypothesis.settings.register_profile("no-deadline", deadline=None)
 hypothesis.settings.load_profile("no-deadline")
 
 
-hypothesis.settings.register_profile("untimed", deadline=None)
-hypothesis.settings.load_profile("untimed")
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--screenshots``: keep the pictures of the page that README and docs show."""
+    parser.addoption("--screenshots", action="store_true", help="write docs/screenshots/ from the tests of the page")
 
 
 def pytest_configure() -> None:
