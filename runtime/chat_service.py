@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import threading
 from dataclasses import asdict, dataclass, field, replace
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from packer.errors import InputError
 from runtime.engine.errors import EngineStoppedError, QueueFullError
+from runtime.engine.kv_cache import common_prefix_length
 from runtime.engine.sequence import GenerationRequest, RequestHandle
 
 if TYPE_CHECKING:
@@ -125,8 +128,9 @@ class ChatService:
 
     def start_chats(self, request: ChatRequest, count: int) -> list[RequestHandle]:
         """Queue ``count`` replies to the same messages; none if one of them is refused. Raises as for one."""
-        prompt = self.require_encoder().encode_chat(self.with_system_prompt(request.messages))
-        return self.submit([(prompt, request)] * count)
+        messages = self.with_system_prompt(request.messages)
+        prompt = self.require_encoder().encode_chat(messages)
+        return self.submit([(prompt, request)] * count, num_keep=self._num_keep(prompt, messages))
 
     def start_completion(self, prompt: str | Sequence[int], options: GenerationOptions | None = None) -> RequestHandle:
         """Queue the continuation of a text, or of tokens, without a chat template."""
@@ -161,15 +165,32 @@ class ChatService:
             raise EngineStoppedError("no model is loaded")
         return encoder
 
-    def submit(self, wanted: Sequence[tuple[list[int], GenerationOptions]]) -> list[RequestHandle]:
-        """Queue prompts; the ones after the first get other seeds. When one is refused the others are cancelled."""
+    def _num_keep(self, prompt: list[int], messages: Sequence[Message]) -> int:
+        """Count the tokens at the beginning that a shifted context keeps: those of the system prompt."""
+        if not self.settings.context_shift:
+            return 0
+        encoder = self.require_encoder()
+        head = encoder.encode_text("")
+        system = list(itertools.takewhile(lambda message: message["role"] == "system", messages))
+        if system:
+            with contextlib.suppress(InputError):  # some templates want a user's message
+                head = encoder.encode_chat(system)
+        return common_prefix_length(prompt, head)
+
+    def submit(
+        self, wanted: Sequence[tuple[list[int], GenerationOptions]], *, num_keep: int = 0
+    ) -> list[RequestHandle]:
+        """Queue prompts; the ones after the first get other seeds. When one is refused the others are cancelled.
+
+        A shifted context keeps their first ``num_keep`` tokens.
+        """
         prepared: dict[int, GenerationRequest] = {}
         handles: list[RequestHandle] = []
         try:
             for index, (prompt, options) in enumerate(wanted):
                 if id(options) not in prepared:
                     prepared[id(options)] = self._prepare(options)
-                request = replace(prepared[id(options)], prompt_tokens=tuple(prompt))
+                request = replace(prepared[id(options)], prompt_tokens=tuple(prompt), num_keep=num_keep)
                 if request.sampling.seed is not None:
                     request = replace(request, sampling=replace(request.sampling, seed=request.sampling.seed + index))
                 handles.append(self.engine.submit(request))

@@ -119,6 +119,8 @@ def _program_name() -> str:
 
 def build_command(program: str) -> click.Command:
     """Make the click command, its help naming ``program``."""
+    from runtime.llama.kv_types import KV_TYPES
+
     port = click.IntRange(0, 65535)
     options: list[click.Parameter] = [
         click.Option(["-p", "--prompt"], metavar="TEXT", help="Answer TEXT once and exit; '-' reads standard input."),
@@ -144,6 +146,12 @@ def build_command(program: str) -> click.Command:
         click.Option(["--browser/--no-browser"], default=None, help="Open the page in the browser, or don't."),
         click.Option(["--threads"], type=click.IntRange(0, 4096), help="Threads to compute with. 0: automatic."),
         click.Option(["--ctx-size"], type=click.IntRange(0), help="Context in tokens. 0: the model's limit."),
+        click.Option(["--kv-type"], type=click.Choice([*KV_TYPES]), help="Number format of the KV cache."),
+        click.Option(
+            ["--context-shift/--no-context-shift"],
+            default=None,
+            help="Drop the oldest part of a chat that is too long.",
+        ),
         click.Option(["--temperature"], type=click.FloatRange(0, 100), help="Randomness. 0: always the likeliest."),
         click.Option(["--seed"], type=int, help="Seed of the random numbers, for repeatable replies."),
         click.Option(["--max-tokens"], type=click.IntRange(1), help="Longest reply in tokens."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from packer.errors import InputError, MachineError
@@ -9,6 +10,7 @@ from runtime.engine.embedding_runner import EmbeddingOnlyRunner
 from runtime.engine.model_runner import LlamaModelRunner
 from runtime.llama.context import Context
 from runtime.llama.embedder import LlamaEmbedder
+from runtime.llama.kv_types import F16
 from runtime.llama.model import ModelFile, load_model
 from runtime.memory import available_bytes
 from runtime.prompt import LlamaPromptEncoder
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from runtime.llama.library import Library
     from runtime.llama.model import AdapterFile, Model
     from runtime.prompt import PromptEncoder
+
+_LOG = logging.getLogger(__name__)
 
 BATCH_TOKENS = 512
 MODEL_SHARE = 0.95
@@ -55,6 +59,8 @@ class ModelLoader:
         num_slots: int = 0,
         adapters: Sequence[AdapterFile] = (),
         first_cells: int = FIRST_CELLS,
+        kv_type: str = F16,
+        context_shift: bool = False,
         free_bytes: Callable[[], int | None] = available_bytes,
     ) -> None:
         """Prepare to load ``file`` with a context of ``context_size`` tokens (0: the model's limit).
@@ -69,6 +75,8 @@ class ModelLoader:
         self._num_slots = num_slots
         self._adapters = adapters
         self._first_cells = first_cells
+        self._kv_type = kv_type
+        self._context_shift = context_shift
         self._free_bytes = free_bytes
         self.encoder: PromptEncoder | None = None
         self.context: ContextChoice | None = None
@@ -100,13 +108,23 @@ class ModelLoader:
                 num_threads=self._num_threads,
                 # States of recurrent models are large, so none is kept for an idle sequence beyond the slots.
                 num_sequences=slots + (0 if model.has_state else IDLE_SEQUENCES),
+                kv_type=self._kv_type,
             )
         except BaseException:
             model.close()
             raise
         self.encoder, self.context = encoder, choice
+        if self._context_shift and not context.can_shift:
+            reason = "this model's memory" if self._kv_type == F16 else f"a KV cache in {self._kv_type}"
+            _LOG.warning("%s can't be shifted: chats end where the context does", reason)
         return LlamaModelRunner(
-            model, context, slots, embedder, context_tokens=choice.size_tokens, free_bytes=self._free_bytes
+            model,
+            context,
+            slots,
+            embedder,
+            context_tokens=choice.size_tokens,
+            free_bytes=self._free_bytes,
+            wants_shift=self._context_shift,
         )
 
     def _embedder(self, model: Model, context_tokens: int) -> LlamaEmbedder | None:
@@ -120,7 +138,7 @@ class ModelLoader:
 
     def _check_memory(self, model: Model, num_tokens: int) -> None:
         """Refuse a KV cache that is larger than all the memory there is: the kernel would kill the process."""
-        per_token, free = model.kv_bytes_per_token(), self._free_bytes()
+        per_token, free = model.kv_bytes_per_token(self._kv_type), self._free_bytes()
         if per_token is None or free is None or per_token * num_tokens <= free:
             return
         raise MachineError(

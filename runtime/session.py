@@ -58,6 +58,8 @@ def open_session(
         context_size=settings.context_size,
         num_threads=threads.count,
         adapters=source.adapters,
+        kv_type=settings.kv_type,
+        context_shift=settings.context_shift,
     )
     engine = Engine(loader.load)
     facts = Facts(

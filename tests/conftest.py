@@ -28,6 +28,10 @@ hypothesis.settings.register_profile("no-deadline", deadline=None)
 hypothesis.settings.load_profile("no-deadline")
 
 
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
+
+
 def pytest_configure() -> None:
     """Take signals that whoever started us ignores (a shell in the background, nohup); children inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packer.toolchain import c_library, process, python_library
+from packer.toolchain import c_library, process, python_library, web_libraries
 from packer.toolchain.build_cache import digest_of, digest_of_files, file_sha256
 from packer.toolchain.environment import ENVIRONMENT_LOCK, python_identity
 
@@ -56,8 +56,8 @@ class FrozenInputs:
 
 
 def frozen_files() -> list[Path]:
-    """The checkout's own files that get frozen."""
-    files = [CHECKOUT / name for name in FROZEN_FILES]
+    """The checkout's own files that get frozen, and those that say which libraries the page gets."""
+    files = [CHECKOUT / name for name in FROZEN_FILES] + [web_libraries.WEB_LOCK, Path(web_libraries.__file__)]
     for package in FROZEN_PACKAGES:
         files += [path for path in (CHECKOUT / package).rglob("*") if path.is_file() and path.suffix != ".pyc"]
     return files
@@ -109,6 +109,8 @@ def stage_packages(stage: Path, tools: BuildTools) -> None:
     installed = tools.environment.site_packages
     _stage_modules(stage / "prometheus_client", installed / "prometheus_client", METRICS_MODULES)
     _stage_modules(stage / "charset_normalizer", installed / "charset_normalizer", CHARSET_MODULES)
+    page_libraries = web_libraries.web_libraries(tools.cache) / "libraries"
+    shutil.copytree(page_libraries, stage / "web_ui" / "static" / "libraries")
     (stage / "chat.py").write_text("from runtime.cli import main\n\nraise SystemExit(main())\n", encoding="utf-8")
 
 

@@ -126,6 +126,7 @@ def start_replies(start: Callable[[], list[RequestHandle]], prompt_field: str = 
     try:
         handles = start()
     except PackerError as error:
+        metrics().refuse()
         raise api_error(error, prompt_field) from error
     return Replies(handles, gone, metrics())
 

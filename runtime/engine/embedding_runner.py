@@ -24,6 +24,7 @@ class EmbeddingOnlyRunner:
     num_cached = 0
     num_cells = 0
     least_cells = 0
+    can_shift = False
 
     def __init__(self, model: Model, embedder: LlamaEmbedder) -> None:
         """Take over a model and make its context. Raises MachineError when memory does not suffice."""
@@ -52,6 +53,10 @@ class EmbeddingOnlyRunner:
 
     def is_memory_short(self) -> bool:
         """Give nothing back."""
+        return False
+
+    def shift(self, cache_id: int, start: int, count: int) -> bool:
+        """Hold nothing."""
         return False
 
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> TokenSampler:

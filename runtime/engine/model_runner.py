@@ -106,6 +106,16 @@ class ModelRunner(Protocol):
     def is_memory_short(self) -> bool:
         """Tell whether other programs need the memory that an idle cache takes."""
 
+    @property
+    def can_shift(self) -> bool:
+        """Whether chats that outgrow the context are to lose their oldest part, which this memory allows."""
+
+    def shift(self, cache_id: int, start: int, count: int) -> bool:
+        """Forget ``count`` tokens from ``start`` on and move those behind forward.
+
+        No other sequence may share them. ``False`` when it can't, and the sequence is now empty.
+        """
+
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> TokenSampler:
         """Make the sampler of a new sequence."""
 
@@ -139,11 +149,14 @@ class LlamaModelRunner:
         *,
         context_tokens: int = 0,
         free_bytes: Callable[[], int | None] = lambda: None,
+        wants_shift: bool = False,
     ) -> None:
         """Take over a model and a context made from it, which has at least ``num_slots`` sequences.
 
         The context may grow to ``context_tokens`` (0: not at all) while ``free_bytes`` of memory suffice.
         """
+        self.can_shift = wants_shift and context.can_shift
+        self.shift = context.shift
         self.embedder = embedder
         self.model = model
         self._context = context
