@@ -179,6 +179,7 @@ def _download(summary: str, markdown_type: str, *, path: str = "") -> dict[str, 
     operation = _operation(summary, "ChatFile", path=path)
     operation["parameters"] = [*operation.get("parameters", []), chosen]
     operation["responses"]["200"]["content"][markdown_type] = {}
+    operation["responses"] |= refusals((400,))
     return operation
 
 
