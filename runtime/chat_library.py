@@ -52,15 +52,17 @@ class ChatLibrary:
                 function = getattr(self._functions, name)
                 function.argtypes, function.restype = arguments, result
         except (OSError, AttributeError) as error:
-            raise MachineError(f"{path}: can't be loaded ({error}); delete the unpacked copy and start again") from error
+            raise MachineError(
+                f"{path}: can't be loaded ({error}); delete the unpacked copy and start again"
+            ) from error
         version = self._functions.packer_chat_abi_version()
         if version != ABI_VERSION:
             raise MachineError(f"{path}: expected version {ABI_VERSION} of its interface, found {version}")
 
     def open_template(self, request: dict[str, Any]) -> NativeTemplate:
         """Compile a template. Raises ChatLibraryError."""
-        pointer, _answer = self._open("packer_chat_template_open", request)
-        return NativeTemplate(self, pointer)
+        pointer, answer = self._open("packer_chat_template_open", request)
+        return NativeTemplate(self, pointer, answer["caps"])
 
     def open_parser(self, request: dict[str, Any]) -> NativeParser:
         """Prepare to read a reply. Raises ChatLibraryError."""
@@ -93,10 +95,11 @@ class ChatLibrary:
 
 
 class NativeTemplate:
-    """A compiled template; freed with this object."""
+    """A compiled template; freed with this object. ``caps`` says what it can do, by llama.cpp's names."""
 
-    def __init__(self, library: ChatLibrary, pointer: int) -> None:
+    def __init__(self, library: ChatLibrary, pointer: int, caps: dict[str, bool]) -> None:
         """Take over the pointer."""
+        self.caps = caps
         self._library, self._pointer = library, pointer
         weakref.finalize(self, library.close, "packer_chat_template_close", pointer)
 

@@ -19,6 +19,7 @@ from packer.container.manifest import Manifest, TargetSummary
 from packer.container.writer import ContainerWriter, complete_or_nothing
 from packer.runtimes import licences
 from packer.toolchain.build_cache import digest_of, file_sha256
+from packer.toolchain.chat_library import chat_library
 from packer.toolchain.environment import build_environment, fetch_sources
 from packer.toolchain.frozen import FrozenInputs, frozen_runtime, python_version
 from packer.toolchain.launcher import launcher
@@ -50,7 +51,8 @@ def build_parts(cache: BuildCache, note: Callable[[str], None]) -> RuntimeParts:
     tools = BuildTools(cache=cache, environment=environment, sources=fetch_sources(cache, environment, note))
     native = launcher(tools, note)
     libraries = llama_cpp_libraries(tools, note)
-    tree = frozen_runtime(FrozenInputs(tools=tools, libraries=libraries), note)
+    inputs = FrozenInputs(tools=tools, libraries=libraries, chat_library=chat_library(tools, TARGET, note))
+    tree = frozen_runtime(inputs, note)
     return RuntimeParts(tools=tools, launcher=native, tree=tree)
 
 

@@ -8,7 +8,8 @@ from flask import Blueprint, Response, jsonify
 
 from runtime.api.context import chat_service
 from runtime.api.openapi_chats import chat_paths, chat_schemas
-from runtime.api.openapi_schemas import TEXT, reference, request_schemas, response_schemas
+from runtime.api.openapi_parts import TEXT, reference
+from runtime.api.openapi_schemas import request_schemas, response_schemas
 
 JSON = "application/json"
 EVENTS = "text/event-stream"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.api.openapi_schemas import COUNT, FLAG, TEXT, Schema, listed, nullable, record, reference
+from runtime.api.openapi_parts import COUNT, FLAG, TEXT, Schema, listed, nullable, record, reference
 from runtime.history.checks import (
     MAX_ATTACHMENTS,
     MAX_IMAGE_CHARACTERS,

@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from runtime.api.chat_request import MAX_CHOICES, ROLES
+from runtime.api.chat_request import MAX_CHOICES
 from runtime.api.completions import MAX_PROMPTS
 from runtime.api.fields import MAX_STOP_STRINGS
 from runtime.api.generation_fields import INTEGERS, MAX_BREAKERS, NUMBERS
 from runtime.api.logprobs import MAX_TOP_LOGPROBS
-from runtime.api.responses import ROLES as INPUT_ROLES
-from runtime.api.responses import TEXT_PARTS
+from runtime.api.openapi_parts import (
+    COUNT,
+    FLAG,
+    INTEGER,
+    LIMIT,
+    TEXT,
+    Schema,
+    content_options,
+    listed,
+    nullable,
+    record,
+    reference,
+)
+from runtime.api.openapi_tools import (
+    chat_message_schema,
+    chat_reply_schema,
+    chat_tool_properties,
+    input_item_schema,
+    message_content_schema,
+    message_tool_properties,
+    message_turn_schema,
+    response_tool_properties,
+)
 
-Schema = dict[str, Any]
-
-
-def nullable(kind: str, **more: Any) -> Schema:
-    """Describe an optional field of one type; null counts as missing."""
-    return {"type": [kind, "null"], **more}
-
-
-def record(required: str, **properties: Schema) -> Schema:
-    """Describe an object; ``required`` lists names, separated by spaces. Fields that are not listed are ignored."""
-    schema: Schema = {"type": "object", "properties": properties}
-    return {**schema, "required": required.split()} if required else schema
-
-
-def listed(items: Schema, **more: Any) -> Schema:
-    """Describe a list."""
-    return {"type": "array", "items": items, **more}
-
-
-def reference(name: str) -> Schema:
-    """Refer to a component."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-TEXT: Schema = {"type": "string"}
-INTEGER: Schema = {"type": "integer"}
-COUNT: Schema = {"type": "integer", "minimum": 0}
-FLAG = nullable("boolean")
 LOGPROBS = nullable("integer", minimum=0, maximum=MAX_TOP_LOGPROBS)
-LIMIT = nullable("integer", minimum=-1, maximum=(1 << 63) - 1, **{"not": {"const": 0}})
 
 
 def request_schemas() -> dict[str, Schema]:
@@ -59,21 +49,9 @@ def request_schemas() -> dict[str, Schema]:
             top_logprobs=LOGPROBS,
             **_stream_properties(),
             **generation,
+            **chat_tool_properties(),
         ),
-        "ChatMessage": {
-            "anyOf": [
-                record(
-                    "role content",
-                    role={"enum": sorted(ROLES - {"assistant"})},
-                    content={"anyOf": _content(("text",))},
-                ),
-                record(
-                    "role",
-                    role={"const": "assistant"},
-                    content={"anyOf": [*_content(("text",)), {"type": "null"}]},
-                ),
-            ]
-        },
+        "ChatMessage": chat_message_schema(),
         "CompletionRequest": record(
             "prompt",
             model=nullable("string"),
@@ -94,23 +72,17 @@ def request_schemas() -> dict[str, Schema]:
             stream=FLAG,
             text=nullable("object", properties={"format": {"anyOf": [_format(), {"type": "null"}]}}),
             **sampling_properties(),
+            **response_tool_properties(),
         ),
-        "InputMessage": _input_message(),
+        "InputMessage": input_item_schema(),
         "MessageRequest": _message_request("messages max_tokens"),
         "CountTokensRequest": _message_request("messages"),
         "TokenizeRequest": record("content", content=TEXT, add_special=FLAG, parse_special=FLAG, with_pieces=FLAG),
         "DetokenizeRequest": record("tokens", tokens=listed(COUNT)),
-        "TemplateRequest": record("messages", messages=listed(reference("ChatMessage"), minItems=1)),
+        "TemplateRequest": record(
+            "messages", messages=listed(reference("ChatMessage"), minItems=1), **chat_tool_properties()
+        ),
     }
-
-
-def _input_message() -> Schema:
-    return record(
-        "role content",
-        type={"const": "message"},
-        role={"enum": list(INPUT_ROLES)},
-        content={"anyOf": _content(TEXT_PARTS)},
-    )
 
 
 def sampling_properties() -> dict[str, Schema]:
@@ -163,11 +135,6 @@ def _stream_properties() -> dict[str, Schema]:
     return {"stream": FLAG, "stream_options": nullable("object", properties={"include_usage": FLAG})}
 
 
-def _content(kinds: tuple[str, ...]) -> list[Schema]:
-    kind: Schema = {"enum": list(kinds)}
-    return [TEXT, listed(record("type text", type=kind, text=TEXT))]
-
-
 def _tokens() -> Schema:
     return listed(COUNT, minItems=1)
 
@@ -177,16 +144,16 @@ def _prompts() -> Schema:
 
 
 def _message_request(required: str) -> Schema:
-    turn = record("role content", role={"enum": ["user", "assistant"]}, content={"anyOf": _content(("text",))})
     return record(
         required,
         model=nullable("string"),
-        messages=listed(turn, minItems=1),
-        system={"anyOf": [*_content(("text",)), {"type": "null"}]},
+        messages=listed(message_turn_schema(), minItems=1),
+        system={"anyOf": [*content_options(("text",)), {"type": "null"}]},
         max_tokens={"type": "integer", "minimum": 1, "maximum": (1 << 63) - 1} if "max_tokens" in required else LIMIT,
         stop_sequences={"type": ["array", "null"], "items": {**TEXT, "minLength": 1}, "maxItems": MAX_STOP_STRINGS},
         stream=FLAG,
         **sampling_properties(),
+        **message_tool_properties(),
     )
 
 
@@ -200,14 +167,15 @@ def response_schemas() -> dict[str, Schema]:
         prompt_tokens_details=record("cached_tokens", cached_tokens=COUNT),
     )
     end: Schema = {"enum": ["stop", "length"]}
-    reply = record("role content", role={"const": "assistant"}, content=TEXT)
+    chat_end: Schema = {"enum": ["stop", "length", "tool_calls"]}
+    choice = record("index message finish_reason", index=COUNT, message=chat_reply_schema(), finish_reason=chat_end)
     head = {"id": TEXT, "created": INTEGER, "model": TEXT}
     return {
         "ChatCompletion": record(
             "id object created model choices usage",
             **head,
             object={"const": "chat.completion"},
-            choices=listed(record("index message finish_reason", index=COUNT, message=reply, finish_reason=end)),
+            choices=listed(choice),
             usage=usage,
         ),
         "Completion": record(
@@ -233,8 +201,8 @@ def response_schemas() -> dict[str, Schema]:
             type={"const": "message"},
             role={"const": "assistant"},
             model=TEXT,
-            content=listed(record("type text", type={"const": "text"}, text=TEXT)),
-            stop_reason={"enum": ["end_turn", "max_tokens"]},
+            content=message_content_schema(),
+            stop_reason={"enum": ["end_turn", "max_tokens", "stop_sequence", "tool_use"]},
             usage=record("input_tokens output_tokens", input_tokens=COUNT, output_tokens=COUNT),
         ),
         **_small_schemas(),

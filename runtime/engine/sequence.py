@@ -15,7 +15,7 @@ from runtime.engine.logprobs import LogprobQueue
 from runtime.engine.text_stream import TextStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from collections.abc import Sequence as Items
 
     from runtime.engine.logprobs import TokenLogprobs
@@ -44,11 +44,15 @@ class TextDelta:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The last event of a reply; ``token_ids`` are the generated tokens without the one that ended it."""
+    """The last event of a reply; ``token_ids`` are the generated tokens without the one that ended it.
+
+    ``stop`` is the stop string that ended it, ``None`` for any other end.
+    """
 
     reason: FinishReason
     usage: Usage
     token_ids: tuple[int, ...]
+    stop: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,7 @@ class GenerationRequest:
     """What to generate: a prompt of at least one token, and when to stop. ``max_tokens`` ``None``: until the end.
 
     ``must_fit`` refuses a request whose longest reply has no room; else that ends where the context does.
+    ``shown_tokens`` maps control tokens to what they add to the text, where others add nothing.
     ``top_logprobs`` asks for the log probability of each token and of so many likeliest ones; ``None`` for neither.
     """
 
@@ -73,6 +78,7 @@ class GenerationRequest:
     sampling: SamplingParams
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    shown_tokens: Mapping[int, bytes] = field(default_factory=dict)
     must_fit: bool = False
     top_logprobs: int | None = None
 

@@ -291,7 +291,8 @@ class Worker:
         if isinstance(sampled, TokenLogprobs):
             sequence.logprobs.push(sampled, sequence.text.num_decoded)
         sequence.tokens.append(token)
-        text = sequence.text.push(self._runner.piece(token))
+        piece = sequence.request.shown_tokens.get(token) or self._runner.piece(token)
+        text = sequence.text.push(piece)
         self._publish(sequence, text, sequence.logprobs.take(sequence.text.num_shown))
         limit = sequence.request.max_tokens
         if sequence.text.stopped:
@@ -327,7 +328,8 @@ class Worker:
 
 def finished(sequence: Sequence, reason: FinishReason) -> Finished:
     """Return the last event of a sequence."""
-    return Finished(reason=reason, usage=sequence.usage(), token_ids=tuple(sequence.generated))
+    stop = sequence.text.stopped_by if reason == "stop" else None
+    return Finished(reason=reason, usage=sequence.usage(), token_ids=tuple(sequence.generated), stop=stop)
 
 
 def discard(sequence: Sequence, event: Finished | Failed) -> None:

@@ -93,6 +93,12 @@ class Model:
         template: bytes | None = self.library.api.llama_model_chat_template(self.pointer, None)
         return template.decode("utf-8", "replace") if template else None
 
+    @property
+    def tool_template(self) -> str | None:
+        """The model's template for chats with tools, or ``None`` when it has one for everything."""
+        template: bytes | None = self.library.api.llama_model_chat_template(self.pointer, b"tool_use")
+        return template.decode("utf-8", "replace") if template else None
+
     def kv_bytes_per_token(self) -> int | None:
         """Estimate the bytes of f16 KV cache for one token; ``None`` for architectures with another kind of memory."""
         api, pointer = self.library.api, self.pointer
