@@ -31,29 +31,32 @@ class TriggerWatch:
 
     def push(self, piece: bytes) -> bytes | None:
         """Add the bytes of a token; return the text that the grammar has to begin with, once there is a trigger."""
-        if self._is_reasoning:
-            self._reasoning += piece
-            found = [at for end in self._ends if (at := self._reasoning.find(end)) >= 0]
-            if not found:
-                keep = max(map(len, self._ends))
-                self._reasoning = self._reasoning[-keep:]
-                return None
-            self._is_reasoning = False
-            piece, self._seen = self._reasoning[min(found) :], b""
-        self._seen += piece
-        starts = [at for pattern in self._patterns if (at := _find(pattern, self._seen)) >= 0]
-        if starts:
-            return self._seen[min(starts) :]
-        self._look_for_reasoning(len(piece))
+        rest: bytes | None = piece
+        while rest is not None:
+            if self._is_reasoning:
+                rest = self._leave_reasoning(rest)
+                continue
+            self._seen += rest
+            rest = None
+            trigger = min((at for pattern in self._patterns if (at := _find(pattern, self._seen)) >= 0), default=-1)
+            start = self._seen.find(self._start) if self._ends else -1
+            if trigger >= 0 and not 0 <= start < trigger:
+                return self._seen[trigger:]
+            if start >= 0:
+                self._is_reasoning = True
+                rest = self._seen[start + len(self._start) :]
         return None
 
-    def _look_for_reasoning(self, num_new: int) -> None:
-        if not self._ends:
-            return
-        at = self._seen.find(self._start, max(0, len(self._seen) - num_new - len(self._start)))
-        if at >= 0:
-            self._is_reasoning = True
-            self._reasoning = self._seen[at + len(self._start) :]
+    def _leave_reasoning(self, piece: bytes) -> bytes | None:
+        """Return the end mark and what follows it, ``None`` while the reasoning goes on."""
+        self._reasoning += piece
+        ends = [at for end in self._ends if (at := self._reasoning.find(end)) >= 0]
+        if not ends:
+            self._reasoning = self._reasoning[-max(map(len, self._ends)) :]
+            return None
+        rest, self._reasoning, self._seen = self._reasoning[min(ends) :], b"", b""
+        self._is_reasoning = False
+        return rest
 
 
 def _compile(pattern: str) -> re.Pattern[bytes]:
