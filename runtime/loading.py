@@ -58,9 +58,9 @@ class ModelLoader:
         num_threads: int,
         num_slots: int = 0,
         adapters: Sequence[AdapterFile] = (),
-        first_cells: int = FIRST_CELLS,
         kv_type: str = F16,
         context_shift: bool = False,
+        first_cells: int = FIRST_CELLS,
         free_bytes: Callable[[], int | None] = available_bytes,
     ) -> None:
         """Prepare to load ``file`` with a context of ``context_size`` tokens (0: the model's limit).
@@ -74,9 +74,9 @@ class ModelLoader:
         self._num_threads = num_threads
         self._num_slots = num_slots
         self._adapters = adapters
-        self._first_cells = first_cells
         self._kv_type = kv_type
         self._context_shift = context_shift
+        self._first_cells = first_cells
         self._free_bytes = free_bytes
         self.encoder: PromptEncoder | None = None
         self.context: ContextChoice | None = None
@@ -123,8 +123,8 @@ class ModelLoader:
             slots,
             embedder,
             context_tokens=choice.size_tokens,
-            free_bytes=self._free_bytes,
             wants_shift=self._context_shift,
+            free_bytes=self._free_bytes,
         )
 
     def _embedder(self, model: Model, context_tokens: int) -> LlamaEmbedder | None:

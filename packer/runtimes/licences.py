@@ -106,6 +106,12 @@ def _native(tools: BuildTools) -> list[Component]:
             text=first_text("llama-cpp-python", [binding / "LICENSE.md"]),
         ),
         Component(
+            name="JSON for Modern C++",
+            version="as in llama.cpp",
+            licence="MIT",
+            text=first_text("JSON for Modern C++", [sources.llama_cpp / "licenses" / "LICENSE-jsonhpp"]),
+        ),
+        Component(
             name="zstd", version="1.5", licence="BSD-3-Clause", text=first_text("zstd", [sources.zstd / "LICENSE"])
         ),
         Component(

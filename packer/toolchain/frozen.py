@@ -53,6 +53,7 @@ class FrozenInputs:
 
     tools: BuildTools
     libraries: Path
+    chat_library: Path
 
 
 def frozen_files() -> list[Path]:
@@ -70,6 +71,7 @@ def frozen_digest(inputs: FrozenInputs) -> str:
         [
             RECIPE,
             inputs.libraries.name,
+            inputs.chat_library.parent.name,
             python_identity(),
             file_sha256(ENVIRONMENT_LOCK),
             digest_of_files(CHECKOUT, frozen_files() + recipe),
@@ -89,7 +91,9 @@ def frozen_runtime(inputs: FrozenInputs, note: Callable[[str], None]) -> Path:
         _run_pyinstaller(inputs, stage, scratch, work)
         tree = work / "tree"
         shutil.copytree(scratch / "dist" / "chat", tree, symlinks=False)
-        shutil.copytree(inputs.libraries, tree / "_internal" / "llama_cpp" / "lib", dirs_exist_ok=True)
+        libraries = tree / "_internal" / "llama_cpp" / "lib"
+        shutil.copytree(inputs.libraries, libraries, dirs_exist_ok=True)
+        shutil.copy(inputs.chat_library, libraries)
         c_library.add_carried(tree)
         for extra in (stage, scratch):
             shutil.rmtree(extra)

@@ -13,7 +13,7 @@ from runtime.engine.sequence import Failed, Finished
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runtime.engine.sequence import Event
+    from runtime.chat_reply import ChatEvent
 
 
 @dataclass(kw_only=True)
@@ -73,7 +73,7 @@ class Observer:
         self._first_s: float | None = None
         self._ended = False
 
-    def event(self, event: Event) -> None:
+    def event(self, event: ChatEvent) -> None:
         """Take note of an event of the request."""
         with self._lock:
             if self._ended:

@@ -6,7 +6,7 @@ from typing import Any
 
 from runtime.api.chats import SWITCHES
 from runtime.api.openapi_operations import JSON, answer, json_body, refusals
-from runtime.api.openapi_schemas import COUNT, FLAG, TEXT, Schema, listed, nullable, record, reference
+from runtime.api.openapi_parts import COUNT, FLAG, TEXT, Schema, listed, nullable, record, reference
 from runtime.history.checks import (
     MAX_ATTACHMENTS,
     MAX_IMAGE_CHARACTERS,
@@ -179,6 +179,7 @@ def _download(summary: str, markdown_type: str, *, path: str = "") -> dict[str, 
     operation = _operation(summary, "ChatFile", path=path)
     operation["parameters"] = [*operation.get("parameters", []), chosen]
     operation["responses"]["200"]["content"][markdown_type] = {}
+    operation["responses"] |= refusals((400,))
     return operation
 
 

@@ -22,9 +22,9 @@ class EmbeddingOnlyRunner:
     batch_tokens = 1
     num_slots = 0
     num_cached = 0
+    can_shift = False
     num_cells = 0
     least_cells = 0
-    can_shift = False
 
     def __init__(self, model: Model, embedder: LlamaEmbedder) -> None:
         """Take over a model and make its context. Raises MachineError when memory does not suffice."""
@@ -47,16 +47,16 @@ class EmbeddingOnlyRunner:
         """Hold nothing."""
         return False
 
+    def shift(self, cache_id: int, start: int, count: int) -> bool:
+        """Hold nothing."""
+        return False
+
     def resize(self, num_cells: int) -> bool:
         """Hold nothing."""
         return True
 
     def is_memory_short(self) -> bool:
         """Give nothing back."""
-        return False
-
-    def shift(self, cache_id: int, start: int, count: int) -> bool:
-        """Hold nothing."""
         return False
 
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> TokenSampler:

@@ -100,12 +100,6 @@ class ModelRunner(Protocol):
     def copy(self, source_id: int, target_id: int, num_tokens: int) -> bool:
         """Let an empty sequence begin with ``num_tokens`` of another; ``False`` when it can't and stays empty."""
 
-    def resize(self, num_cells: int) -> bool:
-        """Give the KV cache another size; ``False`` when its content is lost. Raises MachineError, changing nothing."""
-
-    def is_memory_short(self) -> bool:
-        """Tell whether other programs need the memory that an idle cache takes."""
-
     @property
     def can_shift(self) -> bool:
         """Whether chats that outgrow the context are to lose their oldest part, which this memory allows."""
@@ -115,6 +109,12 @@ class ModelRunner(Protocol):
 
         No other sequence may share them. ``False`` when it can't, and the sequence is now empty.
         """
+
+    def resize(self, num_cells: int) -> bool:
+        """Give the KV cache another size; ``False`` when its content is lost. Raises MachineError, changing nothing."""
+
+    def is_memory_short(self) -> bool:
+        """Tell whether other programs need the memory that an idle cache takes."""
 
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> TokenSampler:
         """Make the sampler of a new sequence."""
@@ -148,8 +148,8 @@ class LlamaModelRunner:
         embedder: LlamaEmbedder | None = None,
         *,
         context_tokens: int = 0,
-        free_bytes: Callable[[], int | None] = lambda: None,
         wants_shift: bool = False,
+        free_bytes: Callable[[], int | None] = lambda: None,
     ) -> None:
         """Take over a model and a context made from it, which has at least ``num_slots`` sequences.
 
@@ -181,7 +181,7 @@ class LlamaModelRunner:
 
     def resize(self, num_cells: int) -> bool:
         """Make the context larger or smaller. Raises MachineError before the kernel has to kill somebody."""
-        per_token, free = self.model.kv_bytes_per_token(), self._free_bytes()
+        per_token, free = self.model.kv_bytes_per_token(self._context.kv_type), self._free_bytes()
         more = (per_token or 0) * (num_cells - self.num_cells)
         if free is not None and more > free:
             raise MachineError(

@@ -15,7 +15,7 @@ from runtime.engine.logprobs import LogprobQueue
 from runtime.engine.text_stream import TextStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from runtime.engine.logprobs import TokenLogprobs
     from runtime.engine.model_runner import TokenSampler
@@ -70,6 +70,7 @@ class GenerationRequest:
 
     ``must_fit`` refuses a request whose longest reply has no room; else that ends where the context does.
     ``num_keep`` tokens at the beginning stay when the oldest part has to go (see ``context_shift``).
+    ``shown_tokens`` maps control tokens to what they add to the text, where others add nothing.
     ``top_logprobs`` asks for the log probability of each token and of so many likeliest ones; ``None`` for neither.
     """
 
@@ -77,6 +78,7 @@ class GenerationRequest:
     sampling: SamplingParams
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    shown_tokens: Mapping[int, bytes] = field(default_factory=dict)
     must_fit: bool = False
     top_logprobs: int | None = None
     num_keep: int = 0

@@ -364,7 +364,8 @@ class Worker:
         if isinstance(sampled, TokenLogprobs):
             sequence.logprobs.push(sampled, sequence.text.num_decoded)
         sequence.append(token)
-        text = sequence.text.push(self._runner.piece(token))
+        piece = sequence.request.shown_tokens.get(token) or self._runner.piece(token)
+        text = sequence.text.push(piece)
         self._publish(sequence, text, sequence.logprobs.take(sequence.text.num_shown))
         # Without a limit a shifted context would let a reply go on for ever.
         limit = sequence.request.max_tokens or self._runner.context_tokens
@@ -406,7 +407,7 @@ def finished(sequence: Sequence, reason: FinishReason) -> Finished:
         reason=reason,
         usage=sequence.usage(),
         token_ids=tuple(sequence.generated),
-        stop_string=sequence.text.stopped_by,
+        stop_string=sequence.text.stopped_by if reason == "stop" else None,
     )
 
 

@@ -68,7 +68,7 @@ class Context:
         params.n_seq_max = num_sequences
         params.kv_unified = True
         model.check_kv_type(kv_type)
-        self._kv_type = kv_type
+        self.kv_type = kv_type
         params.type_k = params.type_v = KV_TYPES[kv_type].ggml_type
         if pooling is None:
             params.n_outputs_max = num_sequences  # rows of logits; the default is one for every token of a batch
@@ -200,7 +200,7 @@ class Context:
         Nor with quantized keys: llama.cpp's ``build_rope_shift`` then uses a rotation that it did not make for every
         size of heads, and crashes.
         """
-        if self.model.has_state or self._kv_type != F16:
+        if self.model.has_state or self.kv_type != F16:
             return False
         return bool(self._memory and self._api.llama_memory_can_shift(self._memory))
 

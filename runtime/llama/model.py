@@ -165,6 +165,12 @@ class Model:
         template: bytes | None = self.library.api.llama_model_chat_template(self.pointer, None)
         return template.decode("utf-8", "replace") if template else None
 
+    @property
+    def tool_template(self) -> str | None:
+        """The model's template for chats with tools, or ``None`` when it has one for everything."""
+        template: bytes | None = self.library.api.llama_model_chat_template(self.pointer, b"tool_use")
+        return template.decode("utf-8", "replace") if template else None
+
     def head_sizes(self) -> tuple[int, int]:
         """Return how many values a key and a value of one attention head have; zeros for models without attention."""
         architecture = self.metadata("general.architecture") or ""

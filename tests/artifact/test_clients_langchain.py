@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_openai import ChatOpenAI
+from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel, SecretStr
 
 if TYPE_CHECKING:
@@ -87,3 +87,17 @@ def test_stop_words(model: ChatOpenAI, request: pytest.FixtureRequest) -> None:
 def test_structured_output(model: ChatOpenAI) -> None:
     found = model.with_structured_output(Verdict, method="json_schema").invoke("Are you sure?")
     assert isinstance(found, Verdict)
+
+
+def test_embeddings(demo_server: Server) -> None:
+    """``check_embedding_ctx_length`` would fetch OpenAI's own tokenizer from the internet."""
+    embeddings = OpenAIEmbeddings(
+        base_url=f"{demo_server.address}/v1",
+        api_key=SecretStr("none"),
+        model="any",
+        max_retries=0,
+        check_embedding_ctx_length=False,
+    )
+    one, two = embeddings.embed_documents([PACKING, PRIVACY])
+    assert embeddings.embed_query(PACKING) == pytest.approx(one, abs=1e-3)
+    assert one != pytest.approx(two, abs=1e-3)

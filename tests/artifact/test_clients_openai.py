@@ -148,6 +148,37 @@ def test_models(client: openai.OpenAI) -> None:
         client.models.retrieve("gpt-nine")
 
 
+def test_log_probabilities(client: openai.OpenAI) -> None:
+    reply = client.chat.completions.create(model=MODEL, messages=ASKED, temperature=0, logprobs=True, top_logprobs=3)
+    assert reply.choices[0].logprobs is not None
+    assert reply.usage is not None
+    tokens = reply.choices[0].logprobs.content or []
+    assert len(tokens) == reply.usage.completion_tokens
+    assert "".join(token.token for token in tokens) == reply.choices[0].message.content
+    for token in tokens:
+        assert len(token.top_logprobs) == 3
+        assert token.top_logprobs[0].token == token.token
+        assert token.logprob <= 0
+    older = client.completions.create(model=MODEL, prompt="One", max_tokens=3, logprobs=2).choices[0].logprobs
+    assert older is not None
+    assert len(older.tokens or []) == len(older.token_logprobs or []) == 3
+
+
+def test_embeddings(client: openai.OpenAI) -> None:
+    """By default this client asks for base64 and decodes it."""
+    plain = client.embeddings.create(model=MODEL, input=["One", "Two"], encoding_format="float")
+    packed = client.embeddings.create(model=MODEL, input=["One", "Two"])
+    assert [entry.index for entry in packed.data] == [0, 1]
+    for one, other in zip(plain.data, packed.data, strict=True):
+        assert one.embedding == pytest.approx(other.embedding, abs=1e-6)
+        assert sum(number * number for number in one.embedding) == pytest.approx(1, abs=1e-4)
+    assert plain.data[0].embedding != pytest.approx(plain.data[1].embedding, abs=1e-3)
+    assert plain.usage.total_tokens > 2
+    with pytest.raises(openai.BadRequestError) as raised:
+        client.embeddings.create(model=MODEL, input="One", dimensions=3)
+    assert raised.value.param == "dimensions"
+
+
 @pytest.mark.parametrize(
     ("fields", "param", "code"),
     [

@@ -125,6 +125,19 @@ class ScriptedRunner:
         self.cells[target_id] = list(self.cells[source_id])
         return self.truncate(target_id, num_tokens)
 
+    def shift(self, cache_id: int, start: int, count: int) -> bool:
+        """Move cells forward, which no other sequence may share: they would move for it too."""
+        assert self.can_shift
+        held = self.cells[cache_id]
+        others = {cell for other, cells in self.cells.items() if other != cache_id for cell, _token in cells}
+        assert not others & {cell for cell, _token in held[start:]}, "moved cells of another sequence"
+        if not self.can_truncate:
+            self.cells[cache_id] = []
+            return False
+        self.cells[cache_id] = held[:start] + held[start + count :]
+        self.num_shifted += count
+        return True
+
     def resize(self, num_cells: int) -> bool:
         if self.refuses_to_grow and num_cells > self.num_cells:
             raise MachineError("no memory is free")
@@ -138,19 +151,6 @@ class ScriptedRunner:
 
     def is_memory_short(self) -> bool:
         return self.memory_is_short
-
-    def shift(self, cache_id: int, start: int, count: int) -> bool:
-        """Move cells forward, which no other sequence may share: they would move for it too."""
-        assert self.can_shift
-        held = self.cells[cache_id]
-        others = {cell for other, cells in self.cells.items() if other != cache_id for cell, _token in cells}
-        assert not others & {cell for cell, _token in held[start:]}, "moved cells of another sequence"
-        if not self.can_truncate:
-            self.cells[cache_id] = []
-            return False
-        self.cells[cache_id] = held[:start] + held[start + count :]
-        self.num_shifted += count
-        return True
 
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> Any:
         assert isinstance(params, SamplingParams)

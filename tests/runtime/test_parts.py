@@ -10,7 +10,7 @@ from runtime.browser import child_environment, has_display, open_page, start_ope
 from runtime.llama.library import CpuVariant
 from runtime.llama.log import LEVEL_CONT, LEVEL_DEBUG, LEVEL_ERROR, LEVEL_INFO, LogCollector
 from runtime.llama.native_linux import variant_in_maps
-from runtime.memory import available_bytes, usage
+from runtime.memory import available_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -78,7 +78,7 @@ export class MessageView {
    */
   grow(piece, kind) {
     if (kind === "text") this.#text.append(piece);
-    else this.#showReasoning();
+    if (kind === "reasoning" || this.#reasoning) this.#showReasoning();
   }
 
   /** @param {Surroundings} around */
