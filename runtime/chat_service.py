@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import threading
 from dataclasses import asdict, dataclass, field, replace
@@ -11,6 +13,7 @@ from packer.errors import InputError
 from runtime.chat_reply import ChatHandle
 from runtime.chat_template import ChatOptions, ChatPlan
 from runtime.engine.errors import EngineStoppedError, QueueFullError
+from runtime.engine.kv_cache import common_prefix_length
 from runtime.engine.sequence import GenerationRequest, RequestHandle
 
 if TYPE_CHECKING:
@@ -76,6 +79,7 @@ class Facts:
     threads: dict[str, Any]
     version: str
     address: str = ""
+    instance: str = ""
 
 
 class ChatService:
@@ -131,7 +135,8 @@ class ChatService:
         encoder = self.require_encoder()
         plan = self.plan_chat(request)
         max_tool_calls = 1 if request.template.parallel_tool_calls is False else None
-        handles = self.submit([(encoder.encode_text(plan.prompt), request)] * count, plan)
+        prompt = encoder.encode_text(plan.prompt)
+        handles = self.submit([(prompt, request)] * count, plan, num_keep=self._num_keep(prompt, request))
         return [ChatHandle(handle, plan, max_tool_calls=max_tool_calls) for handle in handles]
 
     def plan_chat(self, request: ChatRequest) -> ChatPlan:
@@ -181,12 +186,28 @@ class ChatService:
             raise EngineStoppedError("no model is loaded")
         return encoder
 
+    def _num_keep(self, prompt: list[int], request: ChatRequest) -> int:
+        """Count the tokens at the beginning that a shifted context keeps: those of the system prompt."""
+        if not self.settings.context_shift:
+            return 0
+        encoder, messages = self.require_encoder(), self.with_system_prompt(request.messages)
+        head = encoder.encode_text("")
+        system = list(itertools.takewhile(lambda message: message["role"] == "system", messages))
+        if system:
+            with contextlib.suppress(InputError):  # some templates want a user's message
+                head = encoder.encode_text(encoder.plan_chat(system, request.template).prompt)
+        return common_prefix_length(prompt, head)
+
     def submit(
-        self, wanted: Sequence[tuple[list[int], GenerationOptions]], plan: ChatPlan | None = None
+        self,
+        wanted: Sequence[tuple[list[int], GenerationOptions]],
+        plan: ChatPlan | None = None,
+        *,
+        num_keep: int = 0,
     ) -> list[RequestHandle]:
         """Queue prompts, those of a chat with its plan; the ones after the first get other seeds.
 
-        When one is refused the others are cancelled.
+        When one is refused the others are cancelled. A shifted context keeps their first ``num_keep`` tokens.
         """
         prepared: dict[int, GenerationRequest] = {}
         handles: list[RequestHandle] = []
@@ -194,7 +215,7 @@ class ChatService:
             for index, (prompt, options) in enumerate(wanted):
                 if id(options) not in prepared:
                     prepared[id(options)] = self._prepare(options, plan)
-                request = replace(prepared[id(options)], prompt_tokens=tuple(prompt))
+                request = replace(prepared[id(options)], prompt_tokens=tuple(prompt), num_keep=num_keep)
                 if request.sampling.seed is not None:
                     request = replace(request, sampling=replace(request.sampling, seed=request.sampling.seed + index))
                 handles.append(self.engine.submit(request))

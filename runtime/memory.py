@@ -1,17 +1,38 @@
 """How much memory this process may still take, so that a context that can't fit is refused instead of killed.
 
+On Windows it is the available physical memory.
+
 Sources: proc(5) MemAvailable, Documentation/admin-guide/cgroup-v2.rst (memory.max, memory.current).
 """
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
     """Return the bytes available to new allocations, read under ``root``; ``None`` when the system does not say."""
+    if os.name == "nt":
+        from runtime.windows.machine import available_memory_bytes
+
+        return available_memory_bytes()
     limits = [limit for limit in (_mem_available(root), _cgroup_headroom(root)) if limit is not None]
     return min(limits, default=None)
+
+
+def usage(root: Path = Path("/")) -> dict[str, int] | None:
+    """Return what this process holds: memory of its own, pages mapped from files (the model), and what is left.
+
+    ``None`` when the system does not say. Source: proc(5), RssAnon and RssFile of /proc/pid/status.
+    """
+    sizes = dict(re.findall(r"^(RssAnon|RssFile):\s+(\d+) kB$", _read(root / "proc/self/status") or "", re.MULTILINE))
+    available = available_bytes(root)
+    if len(sizes) < 2 or available is None:
+        return None
+    own, mapped = int(sizes["RssAnon"]) * 1024, int(sizes["RssFile"]) * 1024
+    return {"own_bytes": own, "mapped_bytes": mapped, "available_bytes": available}
 
 
 def _mem_available(root: Path) -> int | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from packer.errors import InputError, MachineError
 from runtime.chat_template import ChatTemplate
+from runtime.gbnf_check import check_gbnf
 from runtime.llama.errors import GrammarError
 from runtime.llama.sampler import start_grammar
 
@@ -107,7 +108,8 @@ class LlamaPromptEncoder:
         return self._vocab.exact_tokens(text.encode("utf-8", "replace"))
 
     def check_grammar(self, grammar: str) -> None:
-        """Let llama.cpp read the grammar."""
+        """Check the text, then let llama.cpp read it, which would print one that it can't read."""
+        check_gbnf(grammar, lambda name: len(self._vocab.tokenize(name)) == 1)
         api = self._model.library.api
         try:
             api.llama_sampler_free(start_grammar(api, self._vocab_pointer(), grammar))

@@ -52,7 +52,15 @@ def open_session(
     variant = describe_cpu_variant(library)
     threads = _threads(settings.threads, int(source.description["size_bytes"]))
     device = cpu_model()
-    loader = ModelLoader(library, source.file, context_size=settings.context_size, num_threads=threads.count)
+    loader = ModelLoader(
+        library,
+        source.file,
+        context_size=settings.context_size,
+        num_threads=threads.count,
+        adapters=source.adapters,
+        kv_type=settings.kv_type,
+        context_shift=settings.context_shift,
+    )
     engine = Engine(loader.load)
     facts = Facts(
         model_name=source.name,

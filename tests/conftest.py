@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from packer.runtimes.recipe import TARGET, RuntimeParts, build_parts
+from packer.runtimes.recipe import LINUX, RuntimeParts, build_parts
 from packer.toolchain.build_cache import default_build_cache
 from packer.toolchain.chat_library import chat_library as build_chat_library
 from packer.toolchain.environment import build_environment, fetch_sources
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 # A busy machine may take its time over one example: tests hold results, not durations.
 hypothesis.settings.register_profile("no-deadline", deadline=None)
 hypothesis.settings.load_profile("no-deadline")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--screenshots``: keep the pictures of the page that README and docs show."""
+    parser.addoption("--screenshots", action="store_true", help="write docs/screenshots/ from the tests of the page")
 
 
 def pytest_configure() -> None:
@@ -59,7 +64,7 @@ def build_tools() -> BuildTools:
 @pytest.fixture(scope="session")
 def chat_library(build_tools: BuildTools) -> ChatLibrary:
     """llama.cpp's chat templates, as this checkout builds them."""
-    return ChatLibrary(build_chat_library(build_tools, TARGET, _note))
+    return ChatLibrary(build_chat_library(build_tools, LINUX, _note))
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,15 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packer.container import layout
+from packer.container.pe_signature import blanked_launcher
 from packer.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 COPY_BYTES = 16 * 1024 * 1024
 HASH_BYTES = 256 * 1024
+OPEN_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 NOT_HERE = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY}
 
 
@@ -53,7 +57,7 @@ class ContainerWriter:
         self._directory: list[layout.Entry] = []
         self._position = layout.align_up(len(launcher), layout.LAUNCHER_ALIGNMENT_BYTES)
         self.launcher_bytes = len(launcher)
-        self.launcher_sha256 = hashlib.sha256(launcher).hexdigest()
+        self.launcher_sha256 = hashlib.sha256(blanked_launcher(launcher)).hexdigest()
         self.sha256: dict[str, str] = {}
         self._write_at(launcher, 0)
 
@@ -76,10 +80,12 @@ class ContainerWriter:
             name = prefix + path.relative_to(root).as_posix()
             self._add_packed(name, content, packed, mode)
 
-    def add_copy(self, bundle: Bundle, name: str, sha256: str) -> None:
+    def add_copy(self, bundle: Bundle, name: str, sha256: str, *, new_name: str | None = None) -> None:
         """Copy an entry of another container as it is stored there, without unpacking it."""
         source = bundle.entries[name]
-        entry = self._place(name, source.method, source.crc32, source.stored_bytes, source.size_bytes, source.mode)
+        entry = self._place(
+            new_name or name, source.method, source.crc32, source.stored_bytes, source.size_bytes, source.mode
+        )
         self._write_at(layout.pack_local_header(entry), entry.header_offset_bytes)
         position = entry.data_offset_bytes
         for piece in bundle.stored_chunks(source):
@@ -94,15 +100,7 @@ class ContainerWriter:
         """
         size = len(header) + sum(segment.size_bytes + segment.pad_after_bytes for segment in segments)
         draft = self._place(name, layout.STORED, 0, size, size, 0o644)
-        stop = threading.Event()
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            hashing = pool.submit(_digest_segments, header, segments, stop)
-            try:
-                self._copy_segments(header, segments, draft.data_offset_bytes)
-                sha256, checksum = hashing.result()
-            except BaseException:
-                stop.set()
-                raise
+        sha256, checksum = write_segments(self._descriptor, header, segments, draft.data_offset_bytes, self._report)
         entry = layout.Entry(**{**draft.__dict__, "crc32": checksum})
         self._write_at(layout.pack_local_header(entry), entry.header_offset_bytes)
         self._accept(entry, sha256)
@@ -139,42 +137,79 @@ class ContainerWriter:
     def _write_at(self, content: bytes, offset: int) -> None:
         self._report(write_all(self._descriptor, content, offset))
 
-    def _copy_segments(self, header: bytes, segments: Sequence[Segment], position: int) -> None:
-        self._write_at(header, position)
-        position += len(header)
-        for segment in segments:
-            with segment.path.open("rb") as source:
-                for count in copy_range(source.fileno(), segment.offset_bytes, self._descriptor, position, segment):
-                    self._report(count)
-            position += segment.size_bytes + segment.pad_after_bytes
-        if segments and segments[-1].pad_after_bytes:
-            os.pwrite(self._descriptor, b"\0", position - 1)
+
+def write_segments(
+    descriptor: int, header: bytes, segments: Sequence[Segment], position: int, report: Progress
+) -> tuple[str, int]:
+    """Write ``header`` and then ranges of files at ``position``; return SHA-256 and CRC-32 of it all.
+
+    Raises InputError when a source file changes or ends early.
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        hashing = pool.submit(digest_segments, header, segments, stop)
+        try:
+            _copy_segments(descriptor, header, segments, position, report)
+            return hashing.result()
+        except BaseException:
+            stop.set()
+            raise
+
+
+def _copy_segments(
+    descriptor: int, header: bytes, segments: Sequence[Segment], position: int, report: Progress
+) -> None:
+    report(write_all(descriptor, header, position))
+    position += len(header)
+    for segment in segments:
+        with segment.path.open("rb") as source:
+            for count in copy_range(source.fileno(), segment.offset_bytes, descriptor, position, segment):
+                report(count)
+        position += segment.size_bytes + segment.pad_after_bytes
+    if os.fstat(descriptor).st_size < position:  # ends in a hole or in padding
+        os.ftruncate(descriptor, position)
 
 
 def write_all(descriptor: int, content: bytes, offset: int) -> int:
     """Write all of ``content`` at ``offset`` and return its length."""
     view = memoryview(content)
     while view:
-        written = os.pwrite(descriptor, view[:COPY_BYTES], offset)
+        written = _write_at(descriptor, view[:COPY_BYTES], offset)
         view, offset = view[written:], offset + written
     return len(content)
 
 
+def _write_at(descriptor: int, content: memoryview, offset: int) -> int:
+    if hasattr(os, "pwrite"):
+        return os.pwrite(descriptor, content, offset)
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    return os.write(descriptor, content)
+
+
 def copy_range(source: int, offset: int, target: int, position: int, segment: Segment) -> Iterator[int]:
-    """Copy ``segment`` between descriptors through the kernel, yielding the count of bytes of each step."""
+    """Copy ``segment`` between descriptors through the kernel, yielding the count of bytes of each step.
+
+    Holes of a sparse source stay holes: the target is a fresh file, in which what is not written is a hole.
+    """
     left = segment.size_bytes
     by_kernel = hasattr(os, "copy_file_range")
     while left:
+        hole = min(left, _hole_at(source, offset))
+        if hole:
+            left, offset, position = left - hole, offset + hole, position + hole
+            yield hole
+            continue
+        wanted = min(left, COPY_BYTES, _data_at(source, offset))
         count = 0
         if by_kernel:
             try:
-                count = os.copy_file_range(source, target, min(left, COPY_BYTES), offset, position)
+                count = os.copy_file_range(source, target, wanted, offset, position)
             except OSError as error:
                 if error.errno not in NOT_HERE:
                     raise
             by_kernel = count > 0
         if not by_kernel:
-            piece = os.pread(source, min(left, HASH_BYTES), offset)
+            piece = os.pread(source, min(wanted, HASH_BYTES), offset)
             count = os.pwrite(target, piece, position) if piece else 0
         if not count:
             raise InputError(f"{segment.path}: ended {left} bytes early while it was read; is it still being written?")
@@ -182,7 +217,25 @@ def copy_range(source: int, offset: int, target: int, position: int, segment: Se
         yield count
 
 
-def _digest_segments(header: bytes, segments: Sequence[Segment], stop: threading.Event) -> tuple[str, int]:
+def _hole_at(source: int, offset: int) -> int:
+    """Bytes of the hole at ``offset``, 0 where there is data or the file system has no holes (lseek(2))."""
+    try:
+        return os.lseek(source, offset, os.SEEK_DATA) - offset
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            return 0
+        return max(0, os.fstat(source).st_size - offset)
+
+
+def _data_at(source: int, offset: int) -> int:
+    """Bytes of data from ``offset`` to the next hole; as many as one can ask for where that is not known."""
+    try:
+        return os.lseek(source, offset, os.SEEK_HOLE) - offset or COPY_BYTES
+    except OSError:
+        return COPY_BYTES
+
+
+def digest_segments(header: bytes, segments: Sequence[Segment], stop: threading.Event) -> tuple[str, int]:
     """Return SHA-256 and CRC-32 of ``header`` and ``segments`` put together; gives up when ``stop`` is set."""
     digest, checksum = hashlib.sha256(header), crc32(header)
     buffer = bytearray(HASH_BYTES)
@@ -210,8 +263,10 @@ def _compressed(path: Path, level: int) -> tuple[Path, bytes, bytes]:
 
 def crc32(content: bytes | memoryview, start: int = 0) -> int:
     """CRC-32 of ``content``, continuing from ``start``; several times the speed of zlib's."""
-    from isal import isal_zlib
-
+    try:
+        from isal import isal_zlib
+    except ImportError:  # a packed file that writes a copy of itself is small enough for zlib's
+        return zlib.crc32(content, start)
     return int(isal_zlib.crc32(content, start))
 
 
@@ -232,16 +287,17 @@ def complete_or_nothing(path: Path, *, needed_bytes: int, mode: int = 0o755) -> 
         raise OutputError(f"{path}: is a directory; give the name of the file to write, such as {path / 'chat'}")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        free = os.statvfs(path.parent)
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        available = shutil.disk_usage(path.parent).free
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | OPEN_FLAGS, 0o600)
     except OSError as error:
         raise OutputError(f"{path}: can't be written ({error.strerror}); choose another place with -o") from error
     try:
-        available = free.f_bavail * free.f_frsize
-        if available < needed_bytes:
-            raise OutputError(f"{path}: needs {needed_bytes:,} bytes and the disk has {available:,} free")
-        yield descriptor
-        os.fchmod(descriptor, mode & ~_umask())
+        with _closed_at_the_end(descriptor):
+            if available < needed_bytes:
+                raise OutputError(f"{path}: needs {needed_bytes:,} bytes and the disk has {available:,} free")
+            yield descriptor
+            if hasattr(os, "fchmod"):
+                os.fchmod(descriptor, mode & ~_umask())
         os.replace(temporary, path)  # noqa: PTH105 - pathlib's replace is the same call
         _sync_directory(path.parent)
     except BaseException as error:
@@ -250,6 +306,13 @@ def complete_or_nothing(path: Path, *, needed_bytes: int, mode: int = 0o755) -> 
         if isinstance(error, OSError) and error.filename in {None, str(temporary), temporary}:
             raise OutputError(f"{path}: can't be written ({error.strerror}); nothing was left behind") from error
         raise
+
+
+@contextlib.contextmanager
+def _closed_at_the_end(descriptor: int) -> Iterator[None]:
+    """Close before the rename: Windows renames no open file."""
+    try:
+        yield
     finally:
         os.close(descriptor)
 
@@ -261,6 +324,8 @@ def _umask() -> int:
 
 
 def _sync_directory(directory: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

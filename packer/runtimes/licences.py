@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packer.errors import BuildError
-from packer.toolchain import c_library
+from packer.runtimes import licences_windows
+from packer.runtimes.component import Component, first_text
+from packer.toolchain import c_library, web_libraries
 from packer.toolchain.frozen import CHECKOUT, python_version
 
 if TYPE_CHECKING:
     from packer.toolchain.llama_cpp import BuildTools
+    from packer.toolchain.windows_python import WindowsPython
 
 PYTHON_PACKAGES = {
     "blinker": "MIT",
+    "charset_normalizer": "MIT",
     "click": "BSD-3-Clause",
     "flask": "BSD-3-Clause",
     "itsdangerous": "BSD-3-Clause",
@@ -28,6 +32,7 @@ PYTHON_PACKAGES = {
     "markupsafe": "BSD-3-Clause",
     "platformdirs": "MIT",
     "prometheus_client": "Apache-2.0 AND BSD-2-Clause",
+    "pypdf": "BSD-3-Clause",
     "pyinstaller": "GPL-2.0-or-later WITH Bootloader-exception",
     "typing_extensions": "PSF-2.0",
     "waitress": "ZPL-2.1",
@@ -50,19 +55,18 @@ SYSTEM_LIBRARIES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Component:
-    """One part of a runtime: its name, version, SPDX licence expression and licence text."""
+def components(tools: BuildTools, tree: Path, windows: WindowsPython | None = None) -> list[Component]:
+    """List everything inside the runtime in ``tree``, sorted by name. Raises BuildError when a text is missing.
 
-    name: str
-    version: str
-    licence: str
-    text: str
-
-
-def components(tools: BuildTools, tree: Path) -> list[Component]:
-    """List everything inside the runtime in ``tree``, sorted by name. Raises BuildError when a text is missing."""
-    found = [*_own(), *_native(tools), *_python_packages(tools), _c_library(), *_system_libraries(tree)]
+    ``windows`` is where CPython and the compiled packages came from in a runtime for Windows.
+    """
+    found = [*_own(), *_native(tools), *_python_packages(tools), *_web_packages(tools)]
+    if windows is None:
+        found += [_musl(tools), _c_library(), *_system_libraries(tree)]
+    else:
+        version = windows.version
+        found = [replace(part, version=version) if part.name == "CPython" else part for part in found]
+        found += licences_windows.components(tools.environment, windows, tree)
     return sorted(found, key=lambda component: component.name.lower())
 
 
@@ -84,7 +88,7 @@ def _cpython() -> Component:
             for name in (f"lib{version}-minimal", f"{version}-minimal", version)
         ),
     ]
-    return Component(name="CPython", version=python_version(), licence="PSF-2.0", text=_first_text("CPython", places))
+    return Component(name="CPython", version=python_version(), licence="PSF-2.0", text=first_text("CPython", places))
 
 
 def _native(tools: BuildTools) -> list[Component]:
@@ -99,33 +103,33 @@ def _native(tools: BuildTools) -> list[Component]:
             name="llama-cpp-python",
             version=binding.name.rpartition("-")[2],
             licence="MIT",
-            text=_first_text("llama-cpp-python", [binding / "LICENSE.md"]),
+            text=first_text("llama-cpp-python", [binding / "LICENSE.md"]),
         ),
         Component(
             name="JSON for Modern C++",
             version="as in llama.cpp",
             licence="MIT",
-            text=_first_text("JSON for Modern C++", [sources.llama_cpp / "licenses" / "LICENSE-jsonhpp"]),
+            text=first_text("JSON for Modern C++", [sources.llama_cpp / "licenses" / "LICENSE-jsonhpp"]),
         ),
         Component(
-            name="zstd", version="1.5", licence="BSD-3-Clause", text=_first_text("zstd", [sources.zstd / "LICENSE"])
-        ),
-        Component(
-            name="musl",
-            version="1.2",
-            licence="MIT",
-            text=_first_text("musl", [zig / "lib" / "libc" / "musl" / "COPYRIGHT", zig / "LICENSE"]),
+            name="zstd", version="1.5", licence="BSD-3-Clause", text=first_text("zstd", [sources.zstd / "LICENSE"])
         ),
         Component(
             name="LLVM libc++",
             version="as in zig",
             licence="Apache-2.0 WITH LLVM-exception",
-            text=_first_text("libc++", [zig / "lib" / "libcxx" / "LICENSE.TXT", zig / "LICENSE"]),
+            text=first_text("libc++", [zig / "lib" / "libcxx" / "LICENSE.TXT", zig / "LICENSE"]),
         ),
     ]
 
 
 LLAMA_CPP_COMMIT = "0c1e57098"
+
+
+def _musl(tools: BuildTools) -> Component:
+    zig = tools.environment.zig.parent
+    text = first_text("musl", [zig / "lib" / "libc" / "musl" / "COPYRIGHT", zig / "LICENSE"])
+    return Component(name="musl", version="1.2", licence="MIT", text=text)
 
 
 def _python_packages(tools: BuildTools) -> list[Component]:
@@ -147,13 +151,27 @@ def _python_packages(tools: BuildTools) -> list[Component]:
     return found
 
 
+def _web_packages(tools: BuildTools) -> list[Component]:
+    texts = web_libraries.web_libraries(tools.cache) / "licenses"
+    return [
+        Component(
+            name=package.name.strip("@").replace("/", "-"),
+            version=package.version,
+            licence=package.licence,
+            text=first_text(package.name, [texts / package.licence_name]),
+        )
+        for package in web_libraries.read_lock()
+        if package.use == web_libraries.PAGE
+    ]
+
+
 def _c_library() -> Component:
     places = [Path(f"/usr/share/doc/{name}/copyright") for name in ("libc6", "glibc", "libc-bin")]
     return Component(
         name="glibc",
         version=c_library.host_glibc_version() or "unknown",
         licence="LGPL-2.1-or-later",
-        text=_first_text("glibc", places, fallback="GNU C Library, GNU Lesser General Public License 2.1 or later.\n"),
+        text=first_text("glibc", places, fallback="GNU C Library, GNU Lesser General Public License 2.1 or later.\n"),
     )
 
 
@@ -175,16 +193,7 @@ def _system_text(stem: str, name: str, licence: str) -> str:
         answer = ""
     packages = [line.split(":")[0] for line in answer.splitlines()]
     places = [Path(f"/usr/share/doc/{package}/copyright") for package in packages]
-    return _first_text(name, places, fallback=f"{name}, licence {licence}, as distributed by the build system.\n")
-
-
-def _first_text(name: str, places: list[Path], *, fallback: str | None = None) -> str:
-    for path in places:
-        if path.is_file():
-            return path.read_text(encoding="utf-8", errors="replace")
-    if fallback is None:
-        raise BuildError(f"{name}: no licence text found in {', '.join(str(path) for path in places)}")
-    return fallback
+    return first_text(name, places, fallback=f"{name}, licence {licence}, as distributed by the build system.\n")
 
 
 def spdx_document(parts: list[Component], *, name: str) -> bytes:
@@ -212,3 +221,19 @@ def spdx_document(parts: list[Component], *, name: str) -> bytes:
         "packages": packages,
     }
     return json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def merged_documents(documents: list[bytes]) -> bytes:
+    """Return one SPDX document that lists what any of ``documents`` lists, equal parts once."""
+    if len(documents) == 1:
+        return documents[0]
+    parsed = [json.loads(document) for document in documents]
+    parts = {
+        (package["name"], package["versionInfo"]): package for document in parsed for package in document["packages"]
+    }
+    packages = [
+        {**package, "SPDXID": f"SPDXRef-{index}"} for index, (_, package) in enumerate(sorted(parts.items()), 1)
+    ]
+    name = "+".join(document["name"] for document in parsed)
+    merged = {**parsed[0], "name": name, "documentNamespace": f"urn:packer:{name}", "packages": packages}
+    return json.dumps(merged, indent=1, sort_keys=True).encode() + b"\n"

@@ -3,7 +3,7 @@
 The binding's high-level modules import numpy and diskcache, which the runtime does without: only the modules named in
 ``BINDING_MODULES`` are staged, under a package whose ``__init__`` is empty. The native libraries are copied in after
 PyInstaller has run, so that it neither renames nor duplicates them. In the same way prometheus_client is staged without
-the servers that it brings, which would pull in OpenSSL.
+the servers that it brings, which would pull in OpenSSL, and charset_normalizer without its compiled doubles.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packer.toolchain import c_library, process, python_library
+from packer.toolchain import c_library, process, python_library, web_libraries
 from packer.toolchain.build_cache import digest_of, digest_of_files, file_sha256
 from packer.toolchain.environment import ENVIRONMENT_LOCK, python_identity
 
@@ -36,12 +36,13 @@ METRICS_MODULES = (
     "utils.py",
     "validation.py",
 )
+CHARSET_MODULES = ("api.py", "cd.py", "constant.py", "md.py", "models.py", "utils.py")
 EXCLUDED_MODULES = (
     "numpy", "tkinter", "unittest", "pydoc", "pydoc_data", "doctest", "test", "distutils", "setuptools", "pip",
     "ssl", "_ssl", "curses", "readline", "ensurepip", "venv", "lib2to3", "idlelib", "cffi", "pycparser",
     "_testcapi", "xmlrpc", "dbm", "ftplib", "imaplib", "smtplib", "poplib", "nntplib", "telnetlib", "isal",
     "_cffi_backend", "zstandard.backend_cffi", "multiprocessing", "watchdog", "cryptography", "dotenv", "asgiref",
-    "colorama", "packaging",
+    "colorama", "packaging", "PIL",
 )  # fmt: skip
 HIDDEN_IMPORTS = ("zstandard.backend_c", "llama_cpp.llama_cpp", "llama_cpp._ggml")
 
@@ -55,11 +56,16 @@ class FrozenInputs:
     chat_library: Path
 
 
-def frozen_digest(inputs: FrozenInputs) -> str:
-    """Digest of everything that decides the content of the frozen runtime."""
-    files = [CHECKOUT / name for name in FROZEN_FILES]
+def frozen_files() -> list[Path]:
+    """The checkout's own files that get frozen, and those that say which libraries the page gets."""
+    files = [CHECKOUT / name for name in FROZEN_FILES] + [web_libraries.WEB_LOCK, Path(web_libraries.__file__)]
     for package in FROZEN_PACKAGES:
         files += [path for path in (CHECKOUT / package).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    return files
+
+
+def frozen_digest(inputs: FrozenInputs) -> str:
+    """Digest of everything that decides the content of the frozen runtime."""
     recipe = [Path(__file__), Path(c_library.__file__), Path(python_library.__file__)]
     return digest_of(
         [
@@ -68,7 +74,7 @@ def frozen_digest(inputs: FrozenInputs) -> str:
             inputs.chat_library.parent.name,
             python_identity(),
             file_sha256(ENVIRONMENT_LOCK),
-            digest_of_files(CHECKOUT, files + recipe),
+            digest_of_files(CHECKOUT, frozen_files() + recipe),
             c_library.identity(),
         ]
     )
@@ -80,7 +86,7 @@ def frozen_runtime(inputs: FrozenInputs, note: Callable[[str], None]) -> Path:
     def build(work: Path) -> None:
         note("freezing the Python runtime")
         stage = work / "stage"
-        _stage_packages(stage, inputs)
+        stage_packages(stage, inputs.tools)
         scratch = work / "pyinstaller"
         _run_pyinstaller(inputs, stage, scratch, work)
         tree = work / "tree"
@@ -96,15 +102,19 @@ def frozen_runtime(inputs: FrozenInputs, note: Callable[[str], None]) -> Path:
     return inputs.tools.cache.get_or_build("frozen", digest, build) / "tree"
 
 
-def _stage_packages(stage: Path, inputs: FrozenInputs) -> None:
+def stage_packages(stage: Path, tools: BuildTools) -> None:
+    """Put everything of our own that gets frozen into ``stage``, and of the others only the modules we use."""
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
     for package in FROZEN_PACKAGES:
         shutil.copytree(CHECKOUT / package, stage / package, ignore=ignored)
     for name in FROZEN_FILES:
         shutil.copy(CHECKOUT / name, stage / name)
-    _stage_modules(stage / "llama_cpp", inputs.tools.sources.llama_cpp_python / "llama_cpp", BINDING_MODULES)
-    installed = inputs.tools.environment.site_packages
+    _stage_modules(stage / "llama_cpp", tools.sources.llama_cpp_python / "llama_cpp", BINDING_MODULES)
+    installed = tools.environment.site_packages
     _stage_modules(stage / "prometheus_client", installed / "prometheus_client", METRICS_MODULES)
+    _stage_modules(stage / "charset_normalizer", installed / "charset_normalizer", CHARSET_MODULES)
+    page_libraries = web_libraries.web_libraries(tools.cache) / "libraries"
+    shutil.copytree(page_libraries, stage / "web_ui" / "static" / "libraries")
     (stage / "chat.py").write_text("from runtime.cli import main\n\nraise SystemExit(main())\n", encoding="utf-8")
 
 
@@ -118,15 +128,21 @@ def _stage_modules(package: Path, source: Path, modules: tuple[str, ...]) -> Non
         shutil.copy(source / name, target)
 
 
-def _run_pyinstaller(inputs: FrozenInputs, stage: Path, scratch: Path, work: Path) -> None:
-    options = ["--noconfirm", "--clean", "--onedir", "--name", "chat", "--log-level", "WARN"]
-    options += ["--paths", str(stage), "--distpath", str(scratch / "dist"), "--workpath", str(scratch / "work")]
-    options += ["--specpath", str(scratch), "--add-data", f"{stage / 'web_ui' / 'static'}:web_ui/static"]
+def analysis_options(stage: Path) -> list[str]:
+    """PyInstaller's options that say what gets frozen from ``stage``, the same for every target."""
+    options = ["--onedir", "--name", "chat", "--log-level", "WARN", "--paths", str(stage)]
+    options += ["--add-data", f"{stage / 'web_ui' / 'static'}:web_ui/static"]
     if (stage / "web_ui" / "templates").is_dir():
         options += ["--add-data", f"{stage / 'web_ui' / 'templates'}:web_ui/templates"]
     options += [f"--collect-submodules={name}" for name in ("runtime", "web_ui", "packer.container")]
     options += [f"--hidden-import={name}" for name in HIDDEN_IMPORTS]
     options += [f"--exclude-module={name}" for name in EXCLUDED_MODULES]
+    return options
+
+
+def _run_pyinstaller(inputs: FrozenInputs, stage: Path, scratch: Path, work: Path) -> None:
+    options = ["--noconfirm", "--clean", *analysis_options(stage), "--specpath", str(scratch)]
+    options += ["--distpath", str(scratch / "dist"), "--workpath", str(scratch / "work")]
     if shutil.which("strip"):
         options.append("--strip")
     environment = process.clean_environment(PYTHONPATH=str(stage), PYINSTALLER_CONFIG_DIR=str(scratch / "config"))

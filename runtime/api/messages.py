@@ -102,7 +102,9 @@ def _input(arguments: str) -> dict[str, Any]:
 
 def count_tokens() -> Response:
     """Answer with the number of tokens of the prompt that the messages would make."""
-    request = parse_message_request(json_body(), needs_limit=False)
+    document = json_body()
+    request = parse_message_request(document, needs_limit=False)
+    flag(document, "stream")
     require_ready()
     service = chat_service()
     prompt = service.require_encoder().encode_text(service.plan_chat(request).prompt)
@@ -110,12 +112,13 @@ def count_tokens() -> Response:
 
 
 def _ending(finished: Finished, request: ChatRequest, *, calls_tools: bool) -> dict[str, Any]:
+    """Say why the reply ended."""
     if finished.reason == "length":
         return {"stop_reason": "max_tokens", "stop_sequence": None}
     if calls_tools:
         return {"stop_reason": "tool_use", "stop_sequence": None}
-    if finished.stop in request.stop:
-        return {"stop_reason": "stop_sequence", "stop_sequence": finished.stop}
+    if finished.stop_string in request.stop:
+        return {"stop_reason": "stop_sequence", "stop_sequence": finished.stop_string}
     return {"stop_reason": "end_turn", "stop_sequence": None}
 
 

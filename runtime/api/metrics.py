@@ -50,6 +50,11 @@ class Metrics:
             self._counts.waiting += 1
         return Observer(self._counts, self._lock, self._clock_s)
 
+    def refuse(self) -> None:
+        """Count a request that the engine did not take: its queue is full, or the prompt does not fit."""
+        with self._lock:
+            self._counts.outcomes["refused"] += 1
+
     def snapshot(self) -> Counts:
         """Return a copy of the counts."""
         with self._lock:

@@ -1,18 +1,21 @@
-"""JSON schemas of request and response bodies, made from the same tables that requests are checked with."""
+"""JSON schemas of request bodies, made from the same tables that requests are checked with."""
 
 from __future__ import annotations
 
+import itertools
+
 from runtime.api.chat_request import MAX_CHOICES
 from runtime.api.completions import MAX_PROMPTS
+from runtime.api.embeddings import FORMATS, MAX_INPUTS
 from runtime.api.fields import MAX_STOP_STRINGS
 from runtime.api.generation_fields import INTEGERS, MAX_BREAKERS, NUMBERS
 from runtime.api.logprobs import MAX_TOP_LOGPROBS
 from runtime.api.openapi_parts import (
     COUNT,
     FLAG,
-    INTEGER,
     LIMIT,
     TEXT,
+    UNSET,
     Schema,
     content_options,
     listed,
@@ -22,58 +25,25 @@ from runtime.api.openapi_parts import (
 )
 from runtime.api.openapi_tools import (
     chat_message_schema,
-    chat_reply_schema,
     chat_tool_properties,
     input_item_schema,
-    message_content_schema,
     message_tool_properties,
     message_turn_schema,
     response_tool_properties,
 )
+from runtime.api.response_request import REFUSED
 
 LOGPROBS = nullable("integer", minimum=0, maximum=MAX_TOP_LOGPROBS)
 
 
 def request_schemas() -> dict[str, Schema]:
     """Describe the request bodies by name."""
-    generation = {**sampling_properties(), **_output_properties()}
     return {
-        "ChatRequest": record(
-            "messages",
-            model=nullable("string"),
-            messages=listed(reference("ChatMessage"), minItems=1),
-            max_tokens=LIMIT,
-            max_completion_tokens=LIMIT,
-            n=nullable("integer", minimum=1, maximum=MAX_CHOICES),
-            logprobs=FLAG,
-            top_logprobs=LOGPROBS,
-            **_stream_properties(),
-            **generation,
-            **chat_tool_properties(),
-        ),
+        "ChatRequest": _chat_request(),
         "ChatMessage": chat_message_schema(),
-        "CompletionRequest": record(
-            "prompt",
-            model=nullable("string"),
-            prompt={"anyOf": [{**TEXT, "minLength": 1}, _tokens(), _prompts()]},
-            max_tokens=LIMIT,
-            n=nullable("integer", minimum=1, maximum=MAX_CHOICES),
-            logprobs=LOGPROBS,
-            **_stream_properties(),
-            **generation,
-        ),
-        "ResponseRequest": record(
-            "input",
-            model=nullable("string"),
-            input={"anyOf": [TEXT, listed(reference("InputMessage"), minItems=1)]},
-            instructions=nullable("string"),
-            max_output_tokens=LIMIT,
-            metadata=nullable("object"),
-            stream=FLAG,
-            text=nullable("object", properties={"format": {"anyOf": [_format(), {"type": "null"}]}}),
-            **sampling_properties(),
-            **response_tool_properties(),
-        ),
+        "CompletionRequest": _completion_request(),
+        "EmbeddingRequest": _embedding_request(),
+        "ResponseRequest": _response_request(),
         "InputMessage": input_item_schema(),
         "MessageRequest": _message_request("messages max_tokens"),
         "CountTokensRequest": _message_request("messages"),
@@ -83,6 +53,81 @@ def request_schemas() -> dict[str, Schema]:
             "messages", messages=listed(reference("ChatMessage"), minItems=1), **chat_tool_properties()
         ),
     }
+
+
+def _chat_request() -> Schema:
+    return one_grammar(
+        "messages",
+        model=nullable("string"),
+        messages=listed(reference("ChatMessage"), minItems=1),
+        max_tokens=LIMIT,
+        max_completion_tokens=LIMIT,
+        n=nullable("integer", minimum=1, maximum=MAX_CHOICES),
+        logprobs=FLAG,
+        top_logprobs=LOGPROBS,
+        **_stream_properties(),
+        **sampling_properties(),
+        **_output_properties(),
+        **chat_tool_properties(),
+    )
+
+
+def _completion_request() -> Schema:
+    return one_grammar(
+        "prompt",
+        model=nullable("string"),
+        prompt={"anyOf": [{**TEXT, "minLength": 1}, _tokens(), _prompts()]},
+        max_tokens=LIMIT,
+        n=nullable("integer", minimum=1, maximum=MAX_CHOICES),
+        best_of=nullable("integer", minimum=1, description="the same as n"),
+        echo=UNSET,
+        suffix={"type": ["string", "null"], "maxLength": 0},
+        logprobs=LOGPROBS,
+        **_stream_properties(),
+        **sampling_properties(),
+        **_output_properties(),
+    )
+
+
+def _response_request() -> Schema:
+    return record(
+        "input",
+        model=nullable("string"),
+        input={"anyOf": [TEXT, listed(reference("InputMessage"), minItems=1)]},
+        instructions=nullable("string"),
+        max_output_tokens=LIMIT,
+        metadata=nullable("object"),
+        stream=FLAG,
+        background=UNSET,
+        top_logprobs={"enum": [0, None]},
+        **{name: {"type": "null"} for name in REFUSED},
+        text=nullable("object", properties={"format": {"anyOf": [_format(), {"type": "null"}]}}),
+        **sampling_properties(),
+        **response_tool_properties(),
+    )
+
+
+def one_grammar(required: str, **properties: Schema) -> Schema:
+    """Describe an object in which at most one field may say what form the output takes."""
+    set_fields = [
+        record("grammar", grammar={**TEXT, "minLength": 1}),
+        record("json_schema", json_schema={"type": "object"}),
+        record("response_format", response_format=record("type", type={"enum": ["json_object", "json_schema"]})),
+    ]
+    pairs = [{"allOf": list(pair)} for pair in itertools.combinations(set_fields, 2)]
+    return {**record(required, **properties), "not": {"anyOf": pairs}}
+
+
+def _embedding_request() -> Schema:
+    inputs = listed({"anyOf": [{**TEXT, "minLength": 1}, _tokens()]}, minItems=1, maxItems=MAX_INPUTS)
+    return record(
+        "input",
+        model=nullable("string"),
+        user=nullable("string"),
+        input={"anyOf": [{**TEXT, "minLength": 1}, _tokens(), inputs]},
+        encoding_format={"enum": [*FORMATS, None]},
+        dimensions=nullable("integer", minimum=1, description="the model's own number only"),
+    )
 
 
 def sampling_properties() -> dict[str, Schema]:
@@ -155,75 +200,3 @@ def _message_request(required: str) -> Schema:
         **sampling_properties(),
         **message_tool_properties(),
     )
-
-
-def response_schemas() -> dict[str, Schema]:
-    """Describe the response bodies by name."""
-    usage = record(
-        "prompt_tokens completion_tokens total_tokens",
-        prompt_tokens=COUNT,
-        completion_tokens=COUNT,
-        total_tokens=COUNT,
-        prompt_tokens_details=record("cached_tokens", cached_tokens=COUNT),
-    )
-    end: Schema = {"enum": ["stop", "length"]}
-    chat_end: Schema = {"enum": ["stop", "length", "tool_calls"]}
-    choice = record("index message finish_reason", index=COUNT, message=chat_reply_schema(), finish_reason=chat_end)
-    head = {"id": TEXT, "created": INTEGER, "model": TEXT}
-    return {
-        "ChatCompletion": record(
-            "id object created model choices usage",
-            **head,
-            object={"const": "chat.completion"},
-            choices=listed(choice),
-            usage=usage,
-        ),
-        "Completion": record(
-            "id object created model choices usage",
-            **head,
-            object={"const": "text_completion"},
-            choices=listed(record("index text finish_reason", index=COUNT, text=TEXT, finish_reason=end)),
-            usage=usage,
-        ),
-        "Response": record(
-            "id object created_at status model output usage",
-            id=TEXT,
-            object={"const": "response"},
-            created_at=INTEGER,
-            status={"enum": ["completed", "incomplete"]},
-            model=TEXT,
-            output=listed({"type": "object"}),
-            usage=record("input_tokens output_tokens", input_tokens=COUNT, output_tokens=COUNT),
-        ),
-        "Message": record(
-            "id type role model content stop_reason usage",
-            id=TEXT,
-            type={"const": "message"},
-            role={"const": "assistant"},
-            model=TEXT,
-            content=message_content_schema(),
-            stop_reason={"enum": ["end_turn", "max_tokens", "stop_sequence", "tool_use"]},
-            usage=record("input_tokens output_tokens", input_tokens=COUNT, output_tokens=COUNT),
-        ),
-        **_small_schemas(),
-    }
-
-
-def _small_schemas() -> dict[str, Schema]:
-    """Describe errors, tokens and what the program says of itself."""
-    error = record("message", message=TEXT, type=TEXT, param=nullable("string"), code=nullable("string"))
-    piece = record("id piece", id=COUNT, piece={"anyOf": [TEXT, listed(COUNT)]})
-    return {
-        "Error": record("error", error=error),
-        "MessageError": record(
-            "type error", type={"const": "error"}, error=record("type message", type=TEXT, message=TEXT)
-        ),
-        "TokenCount": record("input_tokens", input_tokens=COUNT),
-        "Tokens": record("tokens", tokens=listed({"anyOf": [COUNT, piece]})),
-        "Text": record("content", content=TEXT),
-        "Prompt": record("prompt", prompt=TEXT),
-        "Model": record("id object", id=TEXT, object={"const": "model"}, created=INTEGER, owned_by=TEXT),
-        "ModelList": record("object data", object={"const": "list"}, data=listed(reference("Model"))),
-        "Status": record("status", status=TEXT, progress={"type": "number"}, stage=TEXT),
-        "Info": record("title model sampling locked", title=TEXT, sampling={"type": "object"}, locked=listed(TEXT)),
-    }

@@ -174,6 +174,7 @@ def start_replies(start: Callable[[], Sequence[Handle]], prompt_field: str = "me
     try:
         handles = start()
     except PackerError as error:
+        metrics().refuse()
         raise api_error(error, prompt_field) from error
     return Replies(handles, gone, metrics())
 

@@ -66,6 +66,14 @@ class KvCache:
         self.num_live_cells = 0
         self._clock = 0
 
+    def grow(self, num_cells: int) -> None:
+        """Add free cells, so that there are ``num_cells``."""
+        more = num_cells - self.num_cells
+        self._free_cells[:0] = range(num_cells - 1, self.num_cells - 1, -1)
+        self._holders.extend([0] * more)
+        self._live_holders.extend([0] * more)
+        self.num_cells = num_cells
+
     @property
     def num_free_cells(self) -> int:
         """Cells that no sequence holds."""
@@ -100,6 +108,16 @@ class KvCache:
         entry = self.entries[sequence_id]
         self._release(entry, entry.cells[num_tokens:])
         del entry.tokens[num_tokens:], entry.cells[num_tokens:]
+
+    def is_shared(self, sequence_id: int, start: int) -> bool:
+        """Tell whether other sequences hold cells of this one from token ``start`` on."""
+        return any(self._holders[cell] > 1 for cell in self.entries[sequence_id].cells[start:])
+
+    def shift(self, sequence_id: int, start: int, count: int) -> None:
+        """Forget ``count`` tokens from ``start`` on; those behind move forward."""
+        entry = self.entries[sequence_id]
+        self._release(entry, entry.cells[start : start + count])
+        del entry.tokens[start : start + count], entry.cells[start : start + count]
 
     def retire(self, sequence_id: int) -> None:
         """Make a live sequence idle."""

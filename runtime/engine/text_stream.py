@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class TextStream:
-    """Incremental decoder with stop strings. ``stopped_by`` is the stop string that has appeared, else ``None``.
+    """Incremental decoder with stop strings. ``stopped_by`` is the stop string that has appeared, if any has.
 
     ``num_decoded`` counts the characters of all tokens so far, ``num_shown`` those that were returned.
     """
@@ -42,8 +42,8 @@ class TextStream:
         self.num_decoded += len(text)
         found = [(at + len(stop), at, stop) for stop in self._stop if (at := self._held.find(stop)) >= 0]
         if found:
-            _end, at, self.stopped_by = min(found)
-            return self._show(at, rest="")
+            _end, start, self.stopped_by = min(found)
+            return self._show(start, rest="")
         end = len(self._held) - self._ambiguous_length()
         return self._show(end, rest=self._held[end:])
 

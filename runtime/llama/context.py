@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from packer.errors import MachineError
 from runtime.llama.errors import DecodeError, DecodeInterruptedError
+from runtime.llama.kv_types import F16, KV_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,19 +22,23 @@ DECODE_FAILURES = {1: "no room is left in the KV cache", -1: "llama.cpp calls th
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Tokens of one sequence, the first at ``position``; ``want_logits`` keeps those of the last token."""
+    """Tokens of one sequence, the first at ``position``.
+
+    ``want_logits`` keeps the output of the last token, ``want_all`` that of every one, which pooling needs.
+    """
 
     sequence_id: int
     tokens: list[int]
     position: int
     want_logits: bool
+    want_all: bool = False
 
 
 class Context:
     """One context whose KV cache all sequences share.
 
-    ``num_tokens`` is its size, ``batch_tokens`` the most that one decode takes, ``num_sequences`` the number of
-    sequence ids and of rows of a batch that can have logits.
+    ``num_tokens`` is its size, which :meth:`resize` changes, ``batch_tokens`` the most that one decode takes,
+    ``num_sequences`` the number of sequence ids and of rows of a batch that can have logits.
     """
 
     def __init__(
@@ -44,8 +49,15 @@ class Context:
         batch_tokens: int,
         num_threads: int,
         num_sequences: int = 1,
+        pooling: int | None = None,
+        kv_type: str = F16,
     ) -> None:
-        """Allocate the KV cache. Raises MachineError when memory does not suffice."""
+        """Allocate the KV cache in the format ``kv_type``.
+
+        Raises InputError when the model's shape forbids that format, MachineError when memory does not suffice.
+
+        With ``pooling`` (llama.h, ``llama_pooling_type``) it gives embeddings instead of logits.
+        """
         self.model = model
         self.num_sequences = num_sequences
         self._api = model.library.api
@@ -55,7 +67,13 @@ class Context:
         params.n_batch = params.n_ubatch = min(batch_tokens, num_tokens)
         params.n_seq_max = num_sequences
         params.kv_unified = True
-        params.n_outputs_max = num_sequences  # rows of logits; the default reserves one for every token of a batch
+        model.check_kv_type(kv_type)
+        self.kv_type = kv_type
+        params.type_k = params.type_v = KV_TYPES[kv_type].ggml_type
+        if pooling is None:
+            params.n_outputs_max = num_sequences  # rows of logits; the default is one for every token of a batch
+        else:
+            params.embeddings, params.pooling_type = True, pooling
         params.n_threads = params.n_threads_batch = num_threads
         params.no_perf = True
         # The callback must not take the interpreter lock for every node of the graph, so it is a C function that
@@ -63,17 +81,56 @@ class Context:
         address = ctypes.cast(model.library.libc.strlen, ctypes.c_void_p).value
         params.abort_callback = self._api.ggml_abort_callback(address)
         params.abort_callback_data = ctypes.addressof(self._interrupt)
+        self._params = params
+        self.pointer: Any = None
+        self._create(num_tokens)
+        self.batch_tokens = int(self._api.llama_n_batch(self.pointer))
+        self._batch = _Batch(self._api, self.batch_tokens)
+
+    def _create(self, num_tokens: int) -> None:
+        """Make the llama.cpp context. Raises MachineError."""
+        model, self._params.n_ctx = self.model, num_tokens
         model.library.log.clear()
-        self.pointer = self._api.llama_init_from_model(model.pointer, params)
+        self.pointer = self._api.llama_init_from_model(model.pointer, self._params)
         if not self.pointer:
             raise MachineError(
                 f"a context of {num_tokens} tokens can't be created{model.library.log.explain()}; "
                 "try a smaller one with --ctx-size"
             )
+        model.apply_adapters(self.pointer)
         self.num_tokens = int(self._api.llama_n_ctx(self.pointer))
-        self.batch_tokens = int(self._api.llama_n_batch(self.pointer))
         self._memory = self._api.llama_get_memory(self.pointer)
-        self._batch = _Batch(self._api, self.batch_tokens)
+
+    def resize(self, num_tokens: int) -> bool:
+        """Put a KV cache of another size in place of this one and move what it holds.
+
+        Returns ``False``, with the new cache empty, when the content can't be moved. Raises MachineError when memory
+        does not suffice; the cache then has its old size and content again. The old cache is freed before the new one
+        is made, so what it takes at the worst is the new one and a copy of the cells in use.
+        """
+        before, state = self.num_tokens, self._save()
+        self.close()
+        try:
+            self._create(num_tokens)
+        except MachineError:
+            self._create(before)
+            if not self._restore(state):
+                raise DecodeError("the KV cache could neither grow nor be put back") from None
+            raise
+        return self._restore(state)
+
+    def _save(self) -> Any:
+        """Return a copy of the cells in use of all sequences (llama.h, ``llama_state_get_data``)."""
+        size_bytes = int(self._api.llama_state_get_size(self.pointer))
+        state = (ctypes.c_uint8 * size_bytes)()
+        written = int(self._api.llama_state_get_data(self.pointer, state, size_bytes))
+        return state if written == size_bytes else None
+
+    def _restore(self, state: Any) -> bool:
+        if state is not None and self._api.llama_state_set_data(self.pointer, state, len(state)) == len(state):
+            return True
+        self._api.llama_memory_clear(self._memory, False)
+        return False
 
     def close(self) -> None:
         """Free the KV cache."""
@@ -101,6 +158,14 @@ class Context:
         """Return the logits of token ``index`` of the last batch, a ``float *`` to ``(n_vocab,)`` values."""
         return self._api.llama_get_logits_ith(self.pointer, index)
 
+    def embedding(self, sequence_id: int) -> list[float]:
+        """Return the pooled vector of what the last batch held of a sequence, ``(n_embd_out,)``. Raises DecodeError."""
+        vector = self._api.llama_get_embeddings_seq(self.pointer, sequence_id)
+        if not vector:
+            raise DecodeError("the model gives no vector for a sequence")
+        found: list[float] = vector[: int(self._api.llama_model_n_embd_out(self.model.pointer))]
+        return found
+
     def truncate(self, sequence_id: int, num_tokens: int) -> bool:
         """Keep the first ``num_tokens`` of a sequence and forget the rest.
 
@@ -108,6 +173,8 @@ class Context:
         have no past, and a sliding window may have dropped what the next token needs.
         """
         api = self._api
+        if not self._memory:  # models that only embed have none
+            return num_tokens == 0
         kept = num_tokens > 0 and bool(api.llama_memory_seq_rm(self._memory, sequence_id, num_tokens, TO_THE_END))
         window = self.model.sliding_window
         if kept and window:
@@ -125,6 +192,30 @@ class Context:
         """
         self._api.llama_memory_seq_cp(self._memory, source_id, target_id, 0, TO_THE_END)
         return self.truncate(target_id, num_tokens)
+
+    @property
+    def can_shift(self) -> bool:
+        """Whether tokens in the middle can be forgotten and those behind moved: not with recurrent states.
+
+        Nor with quantized keys: llama.cpp's ``build_rope_shift`` then uses a rotation that it did not make for every
+        size of heads, and crashes.
+        """
+        if self.model.has_state or self.kv_type != F16:
+            return False
+        return bool(self._memory and self._api.llama_memory_can_shift(self._memory))
+
+    def shift(self, sequence_id: int, start: int, count: int) -> bool:
+        """Forget ``count`` tokens of a sequence from ``start`` on and move those behind forward, keys rotated.
+
+        Cells that other sequences share would move for them too. Returns ``False``, with nothing of the sequence left,
+        when this memory can't do it.
+        """
+        api, end = self._api, start + count
+        if not self.can_shift or not api.llama_memory_seq_rm(self._memory, sequence_id, start, end):
+            self.truncate(sequence_id, 0)
+            return False
+        api.llama_memory_seq_add(self._memory, sequence_id, end, TO_THE_END, -count)
+        return True
 
     def interrupt(self) -> None:
         """Make a running decode return soon; may be called from any thread."""
@@ -161,7 +252,7 @@ class _Batch:
             self._tokens[start:end] = [*row.tokens]
             self._positions[start:end] = list(range(row.position, row.position + count))
             self._ids[start:end] = [row.sequence_id] * count
-            self._logits[start:end] = [0] * count
-            self._logits[end - 1] = row.want_logits
+            self._logits[start:end] = [row.want_all] * count
+            self._logits[end - 1] = row.want_logits or row.want_all
         self.pointer.n_tokens = end
         return end

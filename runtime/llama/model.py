@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from packer.errors import InputError, MachineError
+from runtime.llama import native
+from runtime.llama.kv_types import F16, KV_TYPES
 from runtime.llama.vocab import Vocab
 
 if TYPE_CHECKING:
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
     from runtime.llama.library import Library
 
 LOAD_MODE_MMAP = 1
-SEEK_SET = 0
 DESCRIPTION_BYTES = 256
+NON_CAUSAL = frozenset({"gemma-embedding", "t5encoder"})
+"""Architectures whose attention looks both ways without their metadata saying so (llama.cpp's ``src/models``)."""
 
 Progress = Callable[[float], bool]
 """Called with 0.0 to 1.0 while loading; returning ``False`` ends the attempt."""
@@ -37,6 +40,15 @@ class ModelFile:
     offset_bytes: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class AdapterFile:
+    """A LoRA adapter: where its GGUF is, what it is called, and how strongly it is applied."""
+
+    file: ModelFile
+    name: str
+    scale: float
+
+
 class Model:
     """A loaded model. Close it after every context made from it."""
 
@@ -45,7 +57,38 @@ class Model:
         self.library = library
         self.pointer = pointer
         self._stream = stream
+        self._adapters: list[tuple[int, float]] = []
         self.vocab = Vocab(library.api, library.api.llama_model_get_vocab(pointer))
+
+    def load_adapter(self, adapter: AdapterFile) -> None:
+        """Read an adapter into memory, for every context made from now on. Raises InputError or MachineError.
+
+        llama.cpp reads it from the current position of a ``FILE *``, so one inside a larger file needs no copy.
+        """
+        path, offset = adapter.file.path, adapter.file.offset_bytes or 0
+        self.library.log.clear()
+        stream = _open_at(self.library.libc, path, offset)
+        try:
+            pointer = self.library.api.llama_adapter_lora_init_from_file_ptr(self.pointer, stream)
+        finally:
+            _fclose(self.library.libc, stream)
+        if not pointer:
+            raise InputError(f"{path}: the adapter {adapter.name} can't be used{self.library.log.explain()}")
+        if self.library.api.llama_adapter_get_alora_n_invocation_tokens(pointer):
+            raise InputError(f"{path}: the adapter {adapter.name} is one that certain tokens switch on (aLoRA)")
+        self._adapters.append((pointer, adapter.scale))
+
+    def apply_adapters(self, context_pointer: int) -> None:
+        """Let a new context use the adapters; they are freed with the model. Raises MachineError."""
+        if not self._adapters:
+            return
+        api, count = self.library.api, len(self._adapters)
+        pointers = (api.llama_adapter_lora_p_ctypes * count)(
+            *(ctypes.cast(pointer, api.llama_adapter_lora_p_ctypes) for pointer, _scale in self._adapters)
+        )
+        scales = (ctypes.c_float * count)(*(scale for _pointer, scale in self._adapters))
+        if api.llama_set_adapters_lora(context_pointer, pointers, count, scales) != 0:
+            raise MachineError("llama.cpp refuses to apply the adapters")
 
     def close(self) -> None:
         """Unmap the weights and close the file."""
@@ -66,6 +109,35 @@ class Model:
     def sliding_window(self) -> int:
         """Tokens of the attention window of models that have one, else 0."""
         return int(self.library.api.llama_model_n_swa(self.pointer))
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether a token sees only those before it."""
+        architecture = self.metadata("general.architecture") or ""
+        return architecture not in NON_CAUSAL and self.metadata(f"{architecture}.attention.causal") != "false"
+
+    @property
+    def can_generate(self) -> bool:
+        """Whether the model continues text token by token; others only embed."""
+        return self.is_causal and not self.is_unsupported and self.library.api.llama_model_has_decoder(self.pointer)
+
+    @property
+    def is_unsupported(self) -> bool:
+        """Whether the model neither continues text nor embeds: encoder with decoder, or text diffusion."""
+        api, pointer = self.library.api, self.pointer
+        has_both = api.llama_model_has_encoder(pointer) and api.llama_model_has_decoder(pointer)
+        return bool(has_both or api.llama_model_is_diffusion(pointer))
+
+    @property
+    def pooling(self) -> int | None:
+        """How the model's maker pools the vectors of tokens (llama.h, ``llama_pooling_type``); ``None`` if unsaid."""
+        text = self.metadata(f"{self.metadata('general.architecture') or ''}.pooling_type")
+        return int(text) if text and text.isdecimal() else None
+
+    @property
+    def num_dimensions(self) -> int:
+        """Length of an embedding."""
+        return int(self.library.api.llama_model_n_embd_out(self.pointer))
 
     @property
     def has_state(self) -> bool:
@@ -99,8 +171,29 @@ class Model:
         template: bytes | None = self.library.api.llama_model_chat_template(self.pointer, b"tool_use")
         return template.decode("utf-8", "replace") if template else None
 
-    def kv_bytes_per_token(self) -> int | None:
-        """Estimate the bytes of f16 KV cache for one token; ``None`` for architectures with another kind of memory."""
+    def head_sizes(self) -> tuple[int, int]:
+        """Return how many values a key and a value of one attention head have; zeros for models without attention."""
+        architecture = self.metadata("general.architecture") or ""
+        heads = int(self.library.api.llama_model_n_head(self.pointer))
+        default = int(self.library.api.llama_model_n_embd(self.pointer)) // heads if heads > 0 else 0
+        key = self.metadata(f"{architecture}.attention.key_length")
+        value = self.metadata(f"{architecture}.attention.value_length")
+        return int(key or default), int(value or default)
+
+    def check_kv_type(self, kv_type: str) -> None:
+        """Raise InputError when the model's heads can't be kept in a format of ``KV_TYPES``."""
+        block = KV_TYPES[kv_type].block_values
+        if block > 1 and self.metadata("general.architecture") == "grok":
+            raise InputError(f"a KV cache in {kv_type} needs flash attention, which this model can't use; use f16")
+        for what, size in zip(("keys", "values"), self.head_sizes(), strict=True):
+            if size % block:
+                raise InputError(
+                    f"a KV cache in {kv_type} holds blocks of {block} numbers, and the {what} of this model's "
+                    f"attention heads have {size}; use f16"
+                )
+
+    def kv_bytes_per_token(self, kv_type: str = F16) -> int | None:
+        """Estimate the bytes of KV cache for one token; ``None`` for architectures with another kind of memory."""
         api, pointer = self.library.api, self.pointer
         architecture = self.metadata("general.architecture") or ""
         special = (
@@ -112,10 +205,8 @@ class Model:
         heads = int(api.llama_model_n_head(pointer))
         if special or heads <= 0:
             return None
-        default = int(api.llama_model_n_embd(pointer)) // heads
-        key = int(self.metadata(f"{architecture}.attention.key_length") or default)
-        value = int(self.metadata(f"{architecture}.attention.value_length") or default)
-        return int(api.llama_model_n_layer(pointer)) * int(api.llama_model_n_head_kv(pointer)) * (key + value) * 2
+        num_values = int(api.llama_model_n_layer(pointer)) * int(api.llama_model_n_head_kv(pointer))
+        return KV_TYPES[kv_type].size_bytes(num_values * sum(self.head_sizes()))
 
 
 def load_model(library: Library, file: ModelFile, progress: Progress | None = None) -> Model:
@@ -152,13 +243,11 @@ def _check_readable(path: Path) -> None:
 
 def _open_at(libc: ctypes.CDLL, path: Path, offset_bytes: int) -> int:
     """Return a ``FILE *`` of ``path`` positioned at ``offset_bytes``."""
-    libc.fopen.argtypes, libc.fopen.restype = [ctypes.c_char_p, ctypes.c_char_p], ctypes.c_void_p
-    libc.fseeko.argtypes, libc.fseeko.restype = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int], ctypes.c_int
-    stream: int | None = libc.fopen(os.fsencode(path), b"rbe")
+    stream = native.open_stream(libc, path)
     if not stream:
         _check_readable(path)
         raise MachineError(f"{path}: the C library can't open it")
-    if libc.fseeko(stream, offset_bytes, SEEK_SET) != 0:
+    if not native.seek_stream(libc, stream, offset_bytes):
         _fclose(libc, stream)
         raise MachineError(f"{path}: can't seek to the model at byte {offset_bytes}")
     return stream

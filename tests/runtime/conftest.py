@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from packer.errors import MachineError
 from runtime.chat_service import ChatService, Facts
 from runtime.engine.engine import Engine
 from runtime.engine.logprobs import TokenLogprob, TokenLogprobs
@@ -37,6 +38,8 @@ class ScriptedRunner:
         self, reply: bytes = b"hello", *, context_tokens: int = 64, batch_tokens: int = 8, num_slots: int = 1
     ) -> None:
         self.context_tokens = context_tokens
+        self.num_cells = self.least_cells = context_tokens
+        self.refuses_to_grow = self.loses_content = self.memory_is_short = False
         self.batch_tokens = batch_tokens
         self.num_slots = num_slots
         self.num_cached = num_slots + 2
@@ -45,11 +48,15 @@ class ScriptedRunner:
         self.next_cell = 0
         self.steps: list[list[Chunk]] = []
         self.can_truncate = True
+        self.can_shift = False
         self.fails: Callable[[Sequence[Chunk]], bool] = lambda chunks: False
         self.gate: threading.Semaphore | None = None
         self.interrupted = threading.Event()
         self.closed = False
+        self.num_shifted = 0
         self.samplers_open = 0
+        self.can_generate = True
+        self.embedder: Any = None
 
     @property
     def decoded(self) -> list[list[int]]:
@@ -71,9 +78,9 @@ class ScriptedRunner:
             raise DecodeError("no room is left in the KV cache")
         for chunk in chunks:
             self._append(chunk.cache_id, chunk.tokens)
-        if sum(len(held) for held in self.cells.values()) > self.context_tokens:
+        if sum(len(held) for held in self.cells.values()) > self.num_cells:
             used = {cell for held in self.cells.values() for cell, _token in held}
-            assert len(used) <= self.context_tokens, "more cells than there are"
+            assert len(used) <= self.num_cells, "more cells than there are"
         self.steps.append(list(chunks))
         return [self._sample(chunk) for chunk in chunks]
 
@@ -118,6 +125,33 @@ class ScriptedRunner:
         self.cells[target_id] = list(self.cells[source_id])
         return self.truncate(target_id, num_tokens)
 
+    def shift(self, cache_id: int, start: int, count: int) -> bool:
+        """Move cells forward, which no other sequence may share: they would move for it too."""
+        assert self.can_shift
+        held = self.cells[cache_id]
+        others = {cell for other, cells in self.cells.items() if other != cache_id for cell, _token in cells}
+        assert not others & {cell for cell, _token in held[start:]}, "moved cells of another sequence"
+        if not self.can_truncate:
+            self.cells[cache_id] = []
+            return False
+        self.cells[cache_id] = held[:start] + held[start + count :]
+        self.num_shifted += count
+        return True
+
+    def resize(self, num_cells: int) -> bool:
+        if self.refuses_to_grow and num_cells > self.num_cells:
+            raise MachineError("no memory is free")
+        assert self.num_cells != num_cells <= self.context_tokens
+        used = {cell for held in self.cells.values() for cell, _token in held}
+        assert len(used) <= num_cells, "the chats don't fit into the new size"
+        self.num_cells = num_cells
+        if self.loses_content:
+            self.cells.clear()
+        return not self.loses_content
+
+    def is_memory_short(self) -> bool:
+        return self.memory_is_short
+
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> Any:
         assert isinstance(params, SamplingParams)
         self.samplers_open += 1
@@ -144,9 +178,11 @@ class _ScriptedSampler:
     def __init__(self, runner: ScriptedRunner, num_prompt: int) -> None:
         self._runner = runner
         self._num_prompt = num_prompt
+        self._num_sampled = 0
 
     def sample(self, num_cached: int) -> int:
-        index = num_cached - self._num_prompt
+        self._num_sampled += 1
+        index = self._num_sampled - 1 if self._runner.can_shift else num_cached - self._num_prompt
         assert index >= 0, "sampled before the prompt was read"
         return self._runner.reply[index] + 1 if index < len(self._runner.reply) else END
 
@@ -163,6 +199,8 @@ def make_settings(**changes: Any) -> Settings:
         "sampling": SamplingParams(),
         "max_tokens": None,
         "context_size": 0,
+        "kv_type": "f16",
+        "context_shift": False,
         "port": 8080,
         "port_is_explicit": False,
         "browser": False,

@@ -18,7 +18,7 @@ def test_settings_are_sent_only_when_changed_and_survive_a_reload(chat: Page, pr
     chat.locator("#system-prompt").fill("Answer in rhyme.")
     chat.locator("#temperature").fill("0.2")
     chat.locator("#max-tokens").fill("128")
-    chat.get_by_role("button", name="Save").click()
+    chat.get_by_role("button", name="Save", exact=True).click()
     expect(chat.locator("#settings")).to_be_hidden()
     chat.reload()
     send(chat, "Hello")
@@ -27,9 +27,9 @@ def test_settings_are_sent_only_when_changed_and_survive_a_reload(chat: Page, pr
     assert request["messages"][0] == {"role": "system", "content": "Answer in rhyme."}
     assert (request["temperature"], request["max_tokens"]) == (0.2, 128)
     chat.get_by_role("button", name="Settings").click()
-    chat.get_by_role("button", name="Reset").click()
-    chat.get_by_role("button", name="Save").click()
-    chat.get_by_role("button", name="Regenerate").click()
+    chat.get_by_role("button", name="Reset", exact=True).click()
+    chat.get_by_role("button", name="Save", exact=True).click()
+    chat.get_by_role("button", name="Write again").click()
     expect_state(chat, "done")
     assert set(program.chats[1]) == {"messages", "stream", "stream_options"}
     assert program.chats[1]["messages"] == [{"role": "user", "content": "Hello"}]
@@ -38,7 +38,7 @@ def test_settings_are_sent_only_when_changed_and_survive_a_reload(chat: Page, pr
 def test_emptied_system_prompt_switches_the_own_one_off(chat: Page, program: FakeProgram) -> None:
     chat.get_by_role("button", name="Settings").click()
     chat.locator("#system-prompt").fill("")
-    chat.get_by_role("button", name="Save").click()
+    chat.get_by_role("button", name="Save", exact=True).click()
     send(chat, "Hello")
     expect_state(chat, "done")
     assert program.chats[0]["messages"][0] == {"role": "system", "content": ""}
@@ -48,7 +48,7 @@ def test_emptied_system_prompt_switches_the_own_one_off(chat: Page, program: Fak
 def test_settings_out_of_range_are_not_saved(chat: Page, field: str, value: str) -> None:
     chat.get_by_role("button", name="Settings").click()
     chat.locator(f"#{field}").fill(value)
-    chat.get_by_role("button", name="Save").click()
+    chat.get_by_role("button", name="Save", exact=True).click()
     expect(chat.locator("#settings")).to_be_visible()
     expect(chat.locator(f"#{field}-note")).to_contain_text("Expected")
     expect(chat.locator(f"#{field}")).to_have_attribute("aria-invalid", "true")
@@ -64,10 +64,10 @@ def test_locked_settings_are_shown_but_cannot_be_changed(page: Page, server: Fak
     page.get_by_role("button", name="Settings").click()
     for name, locked in {"system-prompt": True, "temperature": True, "max-tokens": False}.items():
         expect(page.locator(f"#{name}")).to_be_enabled(enabled=not locked)
-        has_note = page.locator(f"#{name}-note").inner_text() == "Locked by the packer."
+        has_note = page.locator(f"#{name}-note").inner_text() == "Locked by whoever packed this file."
         assert has_note is locked
     page.locator("#max-tokens").fill("5")
-    page.get_by_role("button", name="Save").click()
+    page.get_by_role("button", name="Save", exact=True).click()
     send(page, "Hello")
     expect_state(page, "done")
     assert set(program.chats[0]) == {"messages", "max_tokens", "stream", "stream_options"}
@@ -78,7 +78,7 @@ def test_change_made_before_a_lock_is_forgotten(chat: Page, program: FakeProgram
     chat.get_by_role("button", name="Settings").click()
     chat.locator("#system-prompt").fill("Answer in rhyme.")
     chat.locator("#max-tokens").fill("5")
-    chat.get_by_role("button", name="Save").click()
+    chat.get_by_role("button", name="Save", exact=True).click()
     program.info["locked"] = ["chat.system_prompt"]
     chat.reload()
     send(chat, "Hello")
@@ -101,7 +101,9 @@ def test_machine_panel_says_what_runs_and_why(chat: Page) -> None:
         "Device": ["CPU", "no usable GPU was found"],
         "CPU variant": ["haswell"],
         "Threads": ["4", "4 physical cores usable"],
+        "Memory": ["412 MiB", "and 4.4 GiB mapped from the file; 9 GiB available"],
         "Context": ["4,096 tokens", "set in the file"],
+        "Chats": ["/home/someone/.local/share/packer/chats.db"],
         "Address": ["http://127.0.0.1:8080", "answers on this machine only"],
         "Version": ["0.1.0"],
     }
@@ -112,6 +114,7 @@ def test_machine_panel_says_what_runs_and_why(chat: Page) -> None:
 
 def test_facts_that_are_not_known_are_left_out(page: Page, server: FakeServer, program: FakeProgram) -> None:
     program.info |= {"model": None, "context": None, "device": None, "threads": None, "cpu_variant": "", "title": "T"}
+    program.info |= {"memory": None, "history": None}
     page.goto(server.address)
     page.get_by_role("button", name="Machine").click()
     expect(page.locator("#machine dt")).to_have_text(["Address", "Version"])
