@@ -190,8 +190,9 @@ class ChatService:
         """Count the tokens at the beginning that a shifted context keeps: those of the system prompt."""
         if not self.settings.context_shift:
             return 0
-        encoder, messages = self.require_encoder(), self.with_system_prompt(request.messages)
+        encoder = self.require_encoder()
         head = encoder.encode_text("")
+        messages = self.with_system_prompt(request.messages)
         system = list(itertools.takewhile(lambda message: message["role"] == "system", messages))
         if system:
             with contextlib.suppress(InputError):  # some templates want a user's message

@@ -27,6 +27,11 @@ def usage(root: Path = Path("/")) -> dict[str, int] | None:
 
     ``None`` when the system does not say. Source: proc(5), RssAnon and RssFile of /proc/pid/status.
     """
+    if os.name == "nt":
+        from runtime.windows.machine import process_memory
+
+        held, available = process_memory(), available_bytes()
+        return {**held, "available_bytes": available} if held is not None and available is not None else None
     sizes = dict(re.findall(r"^(RssAnon|RssFile):\s+(\d+) kB$", _read(root / "proc/self/status") or "", re.MULTILINE))
     available = available_bytes(root)
     if len(sizes) < 2 or available is None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from packer.runtimes.recipe import LINUX, RuntimeParts, build_parts
+from packer.programs import LINUX
+from packer.runtimes.recipe import RuntimeParts, build_parts
 from packer.toolchain.build_cache import default_build_cache
 from packer.toolchain.chat_library import chat_library as build_chat_library
 from packer.toolchain.environment import build_environment, fetch_sources

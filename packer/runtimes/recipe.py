@@ -66,11 +66,8 @@ def build_parts(cache: BuildCache, note: Callable[[str], None], target: str = LI
     environment = build_environment(cache, note)
     tools = BuildTools(cache=cache, environment=environment, sources=fetch_sources(cache, environment, note))
     native = launcher(tools, target, note)
-    inputs = FrozenInputs(
-        tools=tools,
-        libraries=llama_cpp_libraries(tools, target, note),
-        chat_library=chat_library(tools, target, note),
-    )
+    libraries = llama_cpp_libraries(tools, target, note)
+    inputs = FrozenInputs(tools=tools, libraries=libraries, chat_library=chat_library(tools, target, note))
     if target == WINDOWS:
         python = windows_python(cache, environment, note)
         tree = frozen_windows_runtime(inputs, python, note)

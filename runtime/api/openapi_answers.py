@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.api.openapi_parts import COUNT, INTEGER, TEXT, Schema, exact, listed, nullable, record, reference
-from runtime.api.openapi_tools import chat_reply_schema, content_block_schemas, output_item_schemas
+from runtime.api.openapi_parts import COUNT, INTEGER, TEXT, Schema, listed, nullable, record, reference
 
 LOGPROB: Schema = {"type": "number"}
 BYTES = listed({"type": "integer", "minimum": 0, "maximum": 255})
 END: Schema = {"enum": ["stop", "length"]}
 CHAT_END: Schema = {"enum": ["stop", "length", "tool_calls"]}
+STATES: Schema = {"enum": ["in_progress", "completed", "incomplete"]}
+
+
+def exact(**properties: Schema) -> Schema:
+    """Describe an object with these fields, all of them and no others."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def closed(required: str, **properties: Schema) -> Schema:
+    """Describe an object with no other fields than these, of which ``required`` are always there."""
+    return {**record(required, **properties), "additionalProperties": False}
 
 
 def or_null(schema: Schema) -> Schema:
@@ -30,14 +40,20 @@ def head(kind: str) -> dict[str, Schema]:
 
 def _openai_schemas() -> dict[str, Schema]:
     token = {"token": TEXT, "logprob": LOGPROB, "bytes": BYTES}
-    ended: dict[str, Any] = {"index": COUNT, "finish_reason": END}
+    call = exact(id=TEXT, type={"const": "function"}, function=exact(name=TEXT, arguments=TEXT))
+    reply = closed(
+        "role content",
+        role={"const": "assistant"},
+        content=nullable("string"),
+        reasoning_content=TEXT,
+        tool_calls=listed(call, minItems=1),
+    )
     chat_ended: dict[str, Any] = {"index": COUNT, "finish_reason": CHAT_END}
+    ended: dict[str, Any] = {"index": COUNT, "finish_reason": END}
     return {
         "ChatCompletion": exact(
             **head("chat.completion"),
-            choices=listed(
-                exact(**chat_ended, message=chat_reply_schema(), logprobs=or_null(reference("ChatLogprobs")))
-            ),
+            choices=listed(exact(**chat_ended, message=reply, logprobs=or_null(reference("ChatLogprobs")))),
             usage=reference("Usage"),
         ),
         "ChatLogprobs": exact(
@@ -90,7 +106,7 @@ def _response_schemas() -> dict[str, Schema]:
             id=TEXT,
             object={"const": "response"},
             created_at=INTEGER,
-            status={"enum": ["in_progress", "completed", "incomplete"]},
+            status=STATES,
             background={"const": False},
             error=nothing,
             incomplete_details=or_null(exact(reason={"const": "max_output_tokens"})),
@@ -111,11 +127,22 @@ def _response_schemas() -> dict[str, Schema]:
             truncation={"const": "disabled"},
             usage=or_null(usage),
         ),
-        "OutputItem": {"anyOf": output_item_schemas(listed(reference("OutputPart")))},
+        "OutputItem": {"anyOf": _output_items()},
         "OutputPart": exact(
             type={"const": "output_text"}, text=TEXT, annotations=listed({}, maxItems=0), logprobs=listed({})
         ),
     }
+
+
+def _output_items() -> list[Schema]:
+    """Describe what a model response consists of."""
+    own = {"id": TEXT, "status": STATES}
+    thought = exact(type={"const": "reasoning_text"}, text=TEXT)
+    return [
+        exact(type={"const": "message"}, **own, role={"const": "assistant"}, content=listed(reference("OutputPart"))),
+        exact(type={"const": "reasoning"}, **own, summary=listed({}, maxItems=0), content=listed(thought)),
+        exact(type={"const": "function_call"}, **own, call_id=TEXT, name=TEXT, arguments=TEXT),
+    ]
 
 
 def _message_schemas() -> dict[str, Schema]:
@@ -129,7 +156,13 @@ def _message_schemas() -> dict[str, Schema]:
             **message_ending(),
             usage=reference("MessageUsage"),
         ),
-        "ContentBlock": {"anyOf": content_block_schemas()},
+        "ContentBlock": {
+            "anyOf": [
+                exact(type={"const": "text"}, text=TEXT),
+                exact(type={"const": "thinking"}, thinking=TEXT, signature=TEXT),
+                exact(type={"const": "tool_use"}, id=TEXT, name=TEXT, input={"type": "object"}),
+            ]
+        },
         "MessageUsage": exact(
             input_tokens=COUNT,
             cache_creation_input_tokens=COUNT,

@@ -5,9 +5,8 @@ An event's ``data`` is text; ``contentSchema`` (JSON Schema 2020-12, "Validation
 
 from __future__ import annotations
 
-from runtime.api.openapi_answers import CHAT_END, END, head, message_ending, or_null
-from runtime.api.openapi_parts import COUNT, TEXT, Schema, exact, listed, nullable, record, reference
-from runtime.api.openapi_tools import chat_delta_schema, message_delta_schemas
+from runtime.api.openapi_answers import CHAT_END, END, closed, exact, head, message_ending, or_null
+from runtime.api.openapi_parts import COUNT, TEXT, Schema, listed, nullable, record, reference
 
 
 def event_schemas() -> dict[str, Schema]:
@@ -16,13 +15,13 @@ def event_schemas() -> dict[str, Schema]:
         "ChatCompletionEvent": _event("ChatCompletionChunk", "Error", end="[DONE]"),
         "ChatCompletionChunk": _openai_chunk(
             "chat.completion.chunk",
-            CHAT_END,
-            delta=chat_delta_schema(),
+            end=CHAT_END,
+            delta=_delta(),
             logprobs=or_null(reference("ChatLogprobs")),
         ),
         "CompletionEvent": _event("CompletionChunk", "Error", end="[DONE]"),
         "CompletionChunk": _openai_chunk(
-            "text_completion", END, text=TEXT, logprobs=or_null(reference("CompletionLogprobs"))
+            "text_completion", text=TEXT, logprobs=or_null(reference("CompletionLogprobs"))
         ),
         "ResponseStreamEvent": _event("ResponseEvent", named=True),
         "ResponseEvent": {"anyOf": _response_events()},
@@ -39,7 +38,16 @@ def _event(*contents: str, end: str | None = None, named: bool = False) -> Schem
     return record("event data", event=TEXT, **fields) if named else record("data", **fields)
 
 
-def _openai_chunk(kind: str, end: Schema, **choice: Schema) -> Schema:
+def _delta() -> Schema:
+    """Describe what a piece adds to a message; the arguments of a call come in pieces of their own."""
+    function = closed("arguments", name=TEXT, arguments=TEXT)
+    call = closed("index function", index=COUNT, id=TEXT, type={"const": "function"}, function=function)
+    return closed(
+        "", role={"const": "assistant"}, content=TEXT, reasoning_content=TEXT, tool_calls=listed(call, minItems=1)
+    )
+
+
+def _openai_chunk(kind: str, *, end: Schema = END, **choice: Schema) -> Schema:
     """Describe a piece; the last one has no choices but the usage, if that was asked for."""
     pieces = listed(exact(index=COUNT, **choice, finish_reason=or_null(end)))
     with_usage = exact(**head(kind), choices=listed({}, maxItems=0), usage=reference("Usage"))
@@ -49,7 +57,6 @@ def _openai_chunk(kind: str, end: Schema, **choice: Schema) -> Schema:
 def _response_events() -> list[Schema]:
     item = {"output_index": COUNT, "item": reference("OutputItem")}
     place = {"item_id": TEXT, "output_index": COUNT, "content_index": COUNT}
-    call = {"item_id": TEXT, "output_index": COUNT}
     none = listed({}, maxItems=0)
     states = ["created", "in_progress", "completed", "incomplete"]
     return [
@@ -60,8 +67,8 @@ def _response_events() -> list[Schema]:
         _numbered("response.output_text.done", **place, text=TEXT, logprobs=none),
         _numbered("response.reasoning_text.delta", **place, delta=TEXT),
         _numbered("response.reasoning_text.done", **place, text=TEXT),
-        _numbered("response.function_call_arguments.delta", **call, delta=TEXT),
-        _numbered("response.function_call_arguments.done", **call, arguments=TEXT, name=TEXT),
+        _numbered("response.function_call_arguments.delta", item_id=TEXT, output_index=COUNT, delta=TEXT),
+        _numbered("response.function_call_arguments.done", item_id=TEXT, output_index=COUNT, arguments=TEXT, name=TEXT),
         _numbered("error", code=nullable("string"), message=TEXT, param=nullable("string")),
     ]
 
@@ -88,7 +95,13 @@ def _message_events() -> list[Schema]:
         exact(
             type={"const": "content_block_delta"},
             index=COUNT,
-            delta={"anyOf": message_delta_schemas()},
+            delta={
+                "anyOf": [
+                    exact(type={"const": "text_delta"}, text=TEXT),
+                    exact(type={"const": "thinking_delta"}, thinking=TEXT),
+                    exact(type={"const": "input_json_delta"}, partial_json=TEXT),
+                ]
+            },
         ),
         exact(type={"const": "content_block_stop"}, index=COUNT),
         exact(

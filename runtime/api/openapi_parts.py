@@ -18,11 +18,6 @@ def record(required: str, **properties: Schema) -> Schema:
     return {**schema, "required": required.split()} if required else schema
 
 
-def exact(**properties: Schema) -> Schema:
-    """Describe an object with these fields, all of them and no others."""
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-
-
 def listed(items: Schema, **more: Any) -> Schema:
     """Describe a list."""
     return {"type": "array", "items": items, **more}
@@ -37,7 +32,6 @@ TEXT: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 FLAG = nullable("boolean")
-UNSET: Schema = {"enum": [False, None], "description": "not available from this program"}
 LIMIT = nullable("integer", minimum=-1, maximum=(1 << 63) - 1, **{"not": {"const": 0}})
 
 

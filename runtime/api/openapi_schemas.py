@@ -15,7 +15,6 @@ from runtime.api.openapi_parts import (
     FLAG,
     LIMIT,
     TEXT,
-    UNSET,
     Schema,
     content_options,
     listed,
@@ -33,6 +32,7 @@ from runtime.api.openapi_tools import (
 )
 from runtime.api.response_request import REFUSED
 
+UNSET: Schema = {"enum": [False, None], "description": "not available from this program"}
 LOGPROBS = nullable("integer", minimum=0, maximum=MAX_TOP_LOGPROBS)
 
 

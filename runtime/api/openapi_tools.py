@@ -6,7 +6,7 @@ from typing import Any
 
 from runtime.api.chat_request import ROLES
 from runtime.api.message_request import THINKING
-from runtime.api.openapi_parts import COUNT, FLAG, TEXT, Schema, content_options, exact, listed, nullable, record
+from runtime.api.openapi_parts import FLAG, TEXT, Schema, content_options, listed, nullable, record
 from runtime.api.response_request import ROLES as INPUT_ROLES
 from runtime.api.response_request import TEXT_PARTS
 from runtime.api.tool_fields import EFFORTS, MAX_TOOLS, TOOL_NAME
@@ -95,27 +95,6 @@ def chat_message_schema() -> Schema:
     }
 
 
-def chat_reply_schema() -> Schema:
-    """Describe the assistant's message in an answer."""
-    call = exact(id=TEXT, type={"const": "function"}, function=exact(name=TEXT, arguments=TEXT))
-    fields = {"role": {"const": "assistant"}, "content": nullable("string")}
-    more = {"reasoning_content": TEXT, "tool_calls": listed(call)}
-    return {**exact(**fields), "properties": {**fields, **more}}
-
-
-def chat_delta_schema() -> Schema:
-    """Describe what a piece of a streamed chat adds to the message."""
-    started = exact(name=TEXT, arguments=TEXT)
-    call = {
-        "anyOf": [
-            exact(index=COUNT, id=TEXT, type={"const": "function"}, function=started),
-            exact(index=COUNT, function=exact(arguments=TEXT)),
-        ]
-    }
-    fields = {"role": {"const": "assistant"}, "content": TEXT, "reasoning_content": TEXT, "tool_calls": listed(call)}
-    return {"type": "object", "properties": fields, "additionalProperties": False}
-
-
 def input_item_schema() -> Schema:
     """Describe an item of ``input``."""
     message = record(
@@ -157,32 +136,3 @@ def message_turn_schema() -> Schema:
             record("role content", role={"const": "assistant"}, content=assistant),
         ]
     }
-
-
-def content_block_schemas() -> list[Schema]:
-    """Describe the blocks of an answer of Anthropic's API."""
-    return [
-        exact(type={"const": "text"}, text=TEXT),
-        exact(type={"const": "thinking"}, thinking=TEXT, signature=TEXT),
-        exact(type={"const": "tool_use"}, id=TEXT, name=TEXT, input=OBJECT),
-    ]
-
-
-def message_delta_schemas() -> list[Schema]:
-    """Describe what is added to such blocks."""
-    return [
-        exact(type={"const": "text_delta"}, text=TEXT),
-        exact(type={"const": "thinking_delta"}, thinking=TEXT),
-        exact(type={"const": "input_json_delta"}, partial_json=TEXT),
-    ]
-
-
-def output_item_schemas(parts: Schema) -> list[Schema]:
-    """Describe the items of a response; ``parts`` is the content of a message."""
-    status: Schema = {"enum": ["in_progress", "completed", "incomplete"]}
-    thoughts = listed(exact(type={"const": "reasoning_text"}, text=TEXT))
-    return [
-        exact(type={"const": "message"}, id=TEXT, status=status, role={"const": "assistant"}, content=parts),
-        exact(type={"const": "reasoning"}, id=TEXT, status=status, summary=listed({}, maxItems=0), content=thoughts),
-        exact(type={"const": "function_call"}, id=TEXT, status=status, call_id=TEXT, name=TEXT, arguments=TEXT),
-    ]

@@ -69,8 +69,8 @@ class GenerationRequest:
     """What to generate: a prompt of at least one token, and when to stop. ``max_tokens`` ``None``: until the end.
 
     ``must_fit`` refuses a request whose longest reply has no room; else that ends where the context does.
-    ``shown_tokens`` maps control tokens to what they add to the text, where others add nothing.
     ``num_keep`` tokens at the beginning stay when the oldest part has to go (see ``context_shift``).
+    ``shown_tokens`` maps control tokens to what they add to the text, where others add nothing.
     ``top_logprobs`` asks for the log probability of each token and of so many likeliest ones; ``None`` for neither.
     """
 

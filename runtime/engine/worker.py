@@ -407,7 +407,7 @@ def finished(sequence: Sequence, reason: FinishReason) -> Finished:
         reason=reason,
         usage=sequence.usage(),
         token_ids=tuple(sequence.generated),
-        stop_string=sequence.text.stopped_by,
+        stop_string=sequence.text.stopped_by if reason == "stop" else None,
     )
 
 

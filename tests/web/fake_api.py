@@ -135,6 +135,10 @@ def _add_answer_routes(app: Flask, program: FakeProgram) -> None:
         if program.failures:
             status, message, code = program.failures.pop(0)
             return jsonify(error={"message": message, "type": "server_error", "param": None, "code": code}), status
+        if not program.chats[-1].get("stream"):
+            message = {"role": "assistant", "content": "".join(program.reply)}
+            choice = {"index": 0, "message": message, "finish_reason": program.finish_reason}
+            return jsonify(object="chat.completion", choices=[choice])
         return Response(_Stream(program, _chunk), mimetype="text/event-stream")
 
     @app.post("/apply-template")

@@ -48,6 +48,7 @@ def open_chat(page: Page, title: str) -> None:
 
 def open_dialog(page: Page, name: str) -> Locator:
     """Open ``settings``, ``machine`` or ``code`` from the list of chats."""
+    page.locator("#composer-input").wait_for()
     if not page.locator("#sidebar").is_visible():
         page.locator("#open-sidebar").click()
     page.locator(f"#open-{name}").click()

@@ -43,6 +43,7 @@ def test_reasoning_is_folded_away_and_can_be_read(chat: Page, program: FakeProgr
     program.deltas = []
     send(chat, "Go")
     expect(chat.locator(".message")).to_have_count(4)
+    expect_state(chat, "done")
     assert program.chats[1]["messages"][1] == {"role": "assistant", "content": "Aye. Aye."}
     chat.wait_for_load_state("networkidle")
     assert program.kept.only_chat()["messages"][1]["reasoning"] == "First **weigh** the <b>anchor</b>."
@@ -143,7 +144,8 @@ def test_files_can_be_dropped_and_pasted(chat: Page, program: FakeProgram) -> No
         "([selector, kind, name]) => { const data = new DataTransfer(); data.items.add(new File(['x'], name));"
         " const init = {bubbles: true, cancelable: true};"
         " document.querySelector(selector).dispatchEvent(kind === 'paste'"
-        " ? new ClipboardEvent(kind, {...init, clipboardData: data}) : new DragEvent(kind, {...init, dataTransfer: data})) }"
+        " ? new ClipboardEvent(kind, {...init, clipboardData: data})"
+        " : new DragEvent(kind, {...init, dataTransfer: data})) }"
     )
     chat.evaluate(give, ["#stage", "drop", "dropped.txt"])
     chat.evaluate(give, ["#composer-input", "paste", "pasted.txt"])
