@@ -23,6 +23,7 @@ def expect_state(page: Page, state: str) -> None:
 
 def new_chat(page: Page) -> None:
     """Begin an empty chat."""
+    page.locator("#composer-input").wait_for()
     button = page.locator("#new-chat")
     (button if button.is_visible() else page.locator("#new-chat-here")).click()
     expect(page.locator(".message")).to_have_count(0)
