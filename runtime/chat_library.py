@@ -12,12 +12,13 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from packer.errors import InputError, MachineError
+from runtime.llama import native
 from runtime.llama.library import library_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-LIBRARY_NAME = "libpacker-chat.so"
+LIBRARY_NAME = "packer-chat"
 ABI_VERSION = 1
 _Answer = ctypes.c_void_p
 FUNCTIONS: dict[str, tuple[tuple[Any, ...], Any]] = {
@@ -132,4 +133,4 @@ def encode(request: dict[str, Any]) -> bytes:
 @functools.cache
 def load_chat_library() -> ChatLibrary:
     """Load the library that stands beside llama.cpp's, once."""
-    return ChatLibrary(library_directory() / LIBRARY_NAME)
+    return ChatLibrary(library_directory() / native.library_name(LIBRARY_NAME))

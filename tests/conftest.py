@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from packer.runtimes.recipe import TARGET, RuntimeParts, build_parts
+from packer.programs import LINUX
+from packer.runtimes.recipe import RuntimeParts, build_parts
 from packer.toolchain.build_cache import default_build_cache
 from packer.toolchain.chat_library import chat_library as build_chat_library
 from packer.toolchain.environment import build_environment, fetch_sources
@@ -64,7 +65,7 @@ def build_tools() -> BuildTools:
 @pytest.fixture(scope="session")
 def chat_library(build_tools: BuildTools) -> ChatLibrary:
     """llama.cpp's chat templates, as this checkout builds them."""
-    return ChatLibrary(build_chat_library(build_tools, TARGET, _note))
+    return ChatLibrary(build_chat_library(build_tools, LINUX, _note))
 
 
 @pytest.fixture(scope="session")

@@ -115,7 +115,7 @@ def _add_chat_routes(blueprint: Blueprint, kept: FakeChats) -> None:
     def list_chats() -> ResponseReturnValue:
         words = request.args.get("query", "").lower().split()
         found = []
-        for chat in kept.chats.values():
+        for chat in list(kept.chats.values()):
             texts = [chat["title"], *(message["content"] for message in chat["messages"])]
             if all(any(word in text.lower() for text in texts) for word in words):
                 hit = next((text for text in texts[1:] if words and words[0] in text.lower()), None)
@@ -171,7 +171,7 @@ def _add_transfer_routes(blueprint: Blueprint, kept: FakeChats) -> None:
             return _file("chats.json", json.dumps({"chats": list(kept.chats.values())}).encode(), "application/json")
         packed = io.BytesIO()
         with zipfile.ZipFile(packed, "w") as archive:
-            for chat in kept.chats.values():
+            for chat in list(kept.chats.values()):
                 archive.writestr(f"{chat['title']}.md", _markdown(chat))
         return _file("chats.zip", packed.getvalue(), "application/zip")
 

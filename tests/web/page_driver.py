@@ -23,6 +23,7 @@ def expect_state(page: Page, state: str) -> None:
 
 def new_chat(page: Page) -> None:
     """Begin an empty chat."""
+    page.locator("#composer-input").wait_for()
     button = page.locator("#new-chat")
     (button if button.is_visible() else page.locator("#new-chat-here")).click()
     expect(page.locator(".message")).to_have_count(0)
@@ -48,6 +49,7 @@ def open_chat(page: Page, title: str) -> None:
 
 def open_dialog(page: Page, name: str) -> Locator:
     """Open ``settings``, ``machine`` or ``code`` from the list of chats."""
+    page.locator("#composer-input").wait_for()
     if not page.locator("#sidebar").is_visible():
         page.locator("#open-sidebar").click()
     page.locator(f"#open-{name}").click()

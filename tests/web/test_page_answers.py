@@ -43,6 +43,7 @@ def test_reasoning_is_folded_away_and_can_be_read(chat: Page, program: FakeProgr
     program.deltas = []
     send(chat, "Go")
     expect(chat.locator(".message")).to_have_count(4)
+    expect_state(chat, "done")
     assert program.chats[1]["messages"][1] == {"role": "assistant", "content": "Aye. Aye."}
     chat.wait_for_load_state("networkidle")
     assert program.kept.only_chat()["messages"][1]["reasoning"] == "First **weigh** the <b>anchor</b>."
@@ -106,6 +107,18 @@ def test_files_are_attached_removed_and_sent_with_the_message(chat: Page, progra
     expect(chat.locator(".message-user .attachment-name")).to_have_text("a.py")
 
 
+def test_message_waits_for_the_files_that_are_still_read(chat: Page, program: FakeProgram) -> None:
+    program.gate.clear()
+    chat.locator("#attach-input").set_input_files([text_file("slow.txt", "low water at noon")])
+    expect(chat.locator("#attachments .attachment-note")).to_have_text("Reading …")
+    send(chat, "When?")
+    expect(chat.locator("#composer-input")).to_have_value("When?")
+    assert program.chats == []
+    program.gate.set()
+    expect_state(chat, "done")
+    assert "low water at noon" in program.chats[0]["messages"][0]["content"]
+
+
 def test_file_alone_can_be_sent_and_names_the_chat(chat: Page, program: FakeProgram) -> None:
     chat.locator("#attach-input").set_input_files([text_file("log.txt", "all well")])
     expect(chat.get_by_role("button", name="Send")).to_be_enabled()
@@ -143,7 +156,8 @@ def test_files_can_be_dropped_and_pasted(chat: Page, program: FakeProgram) -> No
         "([selector, kind, name]) => { const data = new DataTransfer(); data.items.add(new File(['x'], name));"
         " const init = {bubbles: true, cancelable: true};"
         " document.querySelector(selector).dispatchEvent(kind === 'paste'"
-        " ? new ClipboardEvent(kind, {...init, clipboardData: data}) : new DragEvent(kind, {...init, dataTransfer: data})) }"
+        " ? new ClipboardEvent(kind, {...init, clipboardData: data})"
+        " : new DragEvent(kind, {...init, dataTransfer: data})) }"
     )
     chat.evaluate(give, ["#stage", "drop", "dropped.txt"])
     chat.evaluate(give, ["#composer-input", "paste", "pasted.txt"])

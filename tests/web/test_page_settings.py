@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.web.fake_api import DEFAULT_REPLY, FakeProgram, FakeServer
-from tests.web.page_driver import answer, expect_state, send
+from tests.web.page_driver import answer, expect_state, new_chat, open_chat, send
 
 ENDED_TEXT = "The program has ended. You can close this tab."
 
@@ -134,3 +134,73 @@ def test_quit_ends_the_program_and_says_so(chat: Page, program: FakeProgram) -> 
     expect(chat.locator("#machine")).to_be_hidden()
     expect(chat.locator("#composer-input")).to_be_hidden()
     expect(answer(chat).locator(".prose")).to_have_text(DEFAULT_REPLY)
+
+
+def test_more_sampling_settings_are_sent(chat: Page, program: FakeProgram) -> None:
+    chat.get_by_role("button", name="Settings").click()
+    chat.get_by_text("More sampling settings").click()
+    for name, value in {"top-p": "0.8", "top-k": "20", "min-p": "0.1", "repeat-penalty": "1.1", "seed": "7"}.items():
+        chat.locator(f"#{name}").fill(value)
+    chat.get_by_role("button", name="Save", exact=True).click()
+    send(chat, "Hello")
+    expect_state(chat, "done")
+    request = program.chats[0]
+    sent = {name: request[name] for name in ("top_p", "top_k", "min_p", "repeat_penalty", "seed")}
+    assert sent == {"top_p": 0.8, "top_k": 20, "min_p": 0.1, "repeat_penalty": 1.1, "seed": 7}
+    assert "temperature" not in request
+
+
+def test_settings_belong_to_their_chat(chat: Page, program: FakeProgram) -> None:
+    send(chat, "First")
+    expect_state(chat, "done")
+    new_chat(chat)
+    chat.get_by_role("button", name="Settings").click()
+    chat.locator("#temperature").fill("0.1")
+    chat.get_by_role("button", name="Save", exact=True).click()
+    send(chat, "Second")
+    expect_state(chat, "done")
+    open_chat(chat, "First")
+    expect(chat.locator(".message-user")).to_contain_text("First")
+    send(chat, "More")
+    expect(chat.locator(".message")).to_have_count(4)
+    expect_state(chat, "done")
+    assert [request.get("temperature") for request in program.chats] == [None, 0.1, None]
+
+
+def test_presets_are_saved_chosen_and_deleted(chat: Page, program: FakeProgram) -> None:
+    chat.get_by_role("button", name="Settings").click()
+    chat.locator("#system-prompt").fill("Answer as a pirate.")
+    chat.locator("#temperature").fill("1.5")
+    chat.get_by_role("button", name="Save as preset").click()
+    chat.locator("#ask-input").fill("Pirate")
+    chat.locator("#ask-ok").click()
+    expect(chat.locator("#preset-note")).to_have_text("“Pirate” was saved.")
+    chat.get_by_role("button", name="Cancel").click()
+    (preset,) = program.kept.presets.values()
+    assert (preset["name"], preset["system_prompt"]) == ("Pirate", "Answer as a pirate.")
+    assert preset["sampling"] == {"temperature": 1.5, "top_k": 40, "top_p": 0.95}
+    chat.reload()
+    chat.get_by_role("button", name="Settings").click()
+    expect(chat.locator("#system-prompt")).to_have_value("You help visitors.")
+    chat.locator("#preset").select_option("Pirate")
+    expect(chat.locator("#system-prompt")).to_have_value("Answer as a pirate.")
+    chat.get_by_role("button", name="Save", exact=True).click()
+    send(chat, "Hello")
+    expect_state(chat, "done")
+    assert program.chats[0]["messages"][0] == {"role": "system", "content": "Answer as a pirate."}
+    assert program.chats[0]["temperature"] == 1.5
+    chat.get_by_role("button", name="Settings").click()
+    chat.locator("#preset").select_option("Pirate")
+    chat.locator("#preset-delete").click()
+    expect(chat.locator("#preset-note")).to_have_text("“Pirate” was deleted.")
+    assert program.kept.presets == {}
+
+
+def test_a_preset_does_not_touch_what_is_locked(page: Page, server: FakeServer, program: FakeProgram) -> None:
+    program.kept.presets["p"] = {"id": "p", "name": "P", "system_prompt": "Be rude.", "sampling": {"temperature": 2}}
+    program.info["locked"] = ["chat.system_prompt"]
+    page.goto(server.address)
+    page.get_by_role("button", name="Settings").click()
+    page.locator("#preset").select_option("P")
+    expect(page.locator("#temperature")).to_have_value("2")
+    expect(page.locator("#system-prompt")).to_have_value("You help visitors.")

@@ -124,7 +124,8 @@ def test_what_is_complete_is_never_touched_again(chat: Page, program: FakeProgra
     program.reply += ["| a | b |\n|--|--|\n", *[f"| {number} | x |\n" for number in range(100)]]
     program.pause_s = 0.004
     chat.evaluate(
-        "() => { window.counted = {removed: 0, added: 0}; new MutationObserver(changes => { for (const change of changes) {"
+        "() => { window.counted = {removed: 0, added: 0};"
+        " new MutationObserver(changes => { for (const change of changes) {"
         " if (!change.target.parentElement?.closest('.message-body')) continue;"
         " window.counted.removed += change.removedNodes.length; window.counted.added += change.addedNodes.length; } })"
         ".observe(document.querySelector('#messages'), {subtree: true, childList: true}) }"

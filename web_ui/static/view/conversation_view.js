@@ -15,6 +15,10 @@ import { errorText } from "./message_facts.js";
  * @typedef {import("./message_view.js").MessageActions} MessageActions
  */
 
+/** How many messages are shown at once when a chat is opened; the earlier ones follow while nobody waits. */
+const AT_ONCE = 12;
+const IDLE_TIMEOUT_MS = 100;
+
 export class ConversationView {
   /** What the assistant is called. */
   assistantName = "";
@@ -22,6 +26,10 @@ export class ConversationView {
   #views = new Map();
   /** @type {Chat | null} */
   #chat = null;
+  /** The place in the path of the first message that is shown. */
+  #first = 0;
+  /** Counts the chats shown, so that work for an earlier one is given up. */
+  #numShown = 0;
   #list;
   #actions;
 
@@ -40,16 +48,19 @@ export class ConversationView {
    */
   show(chat) {
     this.#chat = chat;
+    this.#numShown += 1;
     this.#views.clear();
     this.#list.replaceChildren();
+    this.#first = Math.max(0, this.#path(chat).length - AT_ONCE);
     this.sync();
+    this.#showEarlier(this.#numShown);
   }
 
   /** Brings the list in line with the chat's path; messages that are still there keep their nodes. */
   sync() {
     const chat = this.#chat;
     if (!chat) return;
-    const path = chat.path.filter((message) => message.role !== "system");
+    const path = this.#path(chat).slice(this.#first);
     const wanted = new Set(path);
     for (const [message, view] of this.#views) {
       if (wanted.has(message)) continue;
@@ -60,6 +71,27 @@ export class ConversationView {
     for (const message of path) if (!this.#views.has(message)) made.append(this.#viewOf(message).element);
     this.#list.append(made);
     this.#place(chat, path);
+  }
+
+  /** @param {Chat} chat */
+  #path(chat) {
+    return chat.path.filter((message) => message.role !== "system");
+  }
+
+  /** @param {number} numShown when it was asked for */
+  #showEarlier(numShown) {
+    if (this.#first === 0) return;
+    const work = () => {
+      if (!this.#chat || numShown !== this.#numShown) return;
+      const end = this.#first;
+      this.#first = Math.max(0, end - AT_ONCE);
+      const path = this.#path(this.#chat).slice(this.#first, end);
+      this.#list.prepend(...path.map((message) => this.#viewOf(message).element));
+      this.#place(this.#chat, path);
+      this.#showEarlier(numShown);
+    };
+    if ("requestIdleCallback" in window) requestIdleCallback(work, { timeout: IDLE_TIMEOUT_MS });
+    else setTimeout(work, 0);
   }
 
   /**
@@ -101,8 +133,8 @@ export class ConversationView {
    */
   #place(chat, path) {
     const { busy, canProceed } = chat;
-    path.forEach((message, index) => {
-      const isLast = index === path.length - 1;
+    path.forEach((message) => {
+      const isLast = message === chat.last;
       this.#views
         .get(message)
         ?.place({ versions: chat.versions(message), isLast, canProceed: isLast && canProceed, busy });
