@@ -112,7 +112,7 @@ def client_of(open_engine: Callable[..., RealEngine], models: Callable[..., Path
 
 
 def ask(client: FlaskClient, **fields: Any) -> dict[str, Any]:
-    body = {"messages": HI, "tools": TOOLS, "temperature": 1.0, "max_tokens": 250, "enable_thinking": False, **fields}
+    body = {"messages": HI, "tools": TOOLS, "temperature": 1.0, "max_tokens": 1200, "enable_thinking": False, **fields}
     answer = client.post("/v1/chat/completions", json=body)
     assert answer.status_code == 200, answer.get_data(as_text=True)
     found: dict[str, Any] = answer.get_json()
@@ -147,7 +147,7 @@ def test_an_automatic_call_is_constrained_from_its_first_token_on(client_of: Cal
     """The mark of a call is made so likely that the model begins with it; what follows is up to the grammar."""
     client = client_of("qwen2.5")
     for seed in range(3):
-        body = ask(client, seed=seed, logit_bias={"<tool_call>": 100}, parallel_tool_calls=False, max_tokens=250)
+        body = ask(client, seed=seed, logit_bias={"<tool_call>": 100}, parallel_tool_calls=False)
         message = body["choices"][0]["message"]
         for call in message.get("tool_calls", [])[:1]:
             check_call(call["function"]["name"], call["function"]["arguments"])
@@ -165,7 +165,7 @@ def test_streamed_calls_add_up_to_the_whole_ones(client_of: Callable[[str], Flas
     client = client_of("llama3.1")
     fields = {"tool_choice": "required", "parallel_tool_calls": False, "seed": 3}
     whole = ask(client, **fields)["choices"][0]["message"]["tool_calls"][0]["function"]
-    body = {"messages": HI, "tools": TOOLS, "temperature": 1.0, "max_tokens": 250, "stream": True, **fields}
+    body = {"messages": HI, "tools": TOOLS, "temperature": 1.0, "max_tokens": 1200, "stream": True, **fields}
     answer = client.post("/v1/chat/completions", json=body).get_data(as_text=True)
     chunks = [json.loads(line.removeprefix("data: ")) for line in answer.split("\n\n") if line.startswith("data: {")]
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
