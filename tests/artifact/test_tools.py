@@ -1,4 +1,4 @@
-"""Tools through a packed file, with the official client. The model's weights are random: the grammar gives the shape."""
+"""Tools through a packed file, with the official client. Its weights are random: the grammar gives the shape."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def vocabulary(marks: Sequence[str] = ()) -> tuple[list[str], list[float], list[
     pieces = ["▁", *letters[1:], *(f"▁{word}" for word in WORDS), *WORDS]
     pieces = list(dict.fromkeys(pieces))
     scores = [0.0] * len(tokens) + [float(len(piece)) - 100.0 for piece in pieces]
-    more = [mark for mark in marks if mark not in tokens]
+    more = [mark for mark in marks if mark not in tokens + pieces]
     scores += [0.0] * len(more)
     return tokens + pieces + more, scores, types + [NORMAL] * len(pieces) + [CONTROL] * len(more)
 
