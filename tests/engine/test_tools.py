@@ -95,7 +95,7 @@ def models(
             name = FAMILIES[family]
             folder = runtime_parts.tools.sources.llama_cpp / "models" / "templates"
             source = None if name is None else (folder / f"{name}.jinja").read_text(encoding="utf-8")
-            tiny.write_tiny_model(path, template=source, marks=marks_of(source), layers=1)
+            tiny.write_tiny_model(path, template=source, marks=marks_of(source), layers=1, context_length=4096)
         return path
 
     return make
@@ -106,7 +106,7 @@ def client_of(open_engine: Callable[..., RealEngine], models: Callable[..., Path
     """Starts an engine on the model of a family and returns a client of its API."""
 
     def start(family: str) -> FlaskClient:
-        return open_engine(models(family), context_size=2048).client()
+        return open_engine(models(family), context_size=4096).client()
 
     return start
 

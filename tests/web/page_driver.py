@@ -43,8 +43,10 @@ def row_of(page: Page, title: str) -> Locator:
 
 
 def open_chat(page: Page, title: str) -> None:
-    """Open a chat from the list."""
-    row_of(page, title).locator(".chat-open").click()
+    """Open a chat from the list, until the address names it."""
+    opened = row_of(page, title).locator(".chat-open")
+    opened.click()
+    expect(opened).to_have_attribute("aria-current", "true")
 
 
 def open_dialog(page: Page, name: str) -> Locator:
