@@ -9,6 +9,7 @@ import pytest
 from tests.demo_model.held_out import PATH, cases
 from tests.support.program import CHECKOUT
 from tools.demo_model.corpus import Corpus, load_corpus, normalised
+from tools.demo_model.stages import TOPICS
 
 if TYPE_CHECKING:
     from tools.demo_model.chatml import Message
@@ -18,7 +19,7 @@ NUM_DIALOGUES = 20_000
 
 
 def fresh_corpus() -> Corpus:
-    return load_corpus(DATA, PATH, seed=1)
+    return load_corpus(DATA, PATH, TOPICS, seed=1)
 
 
 @pytest.fixture(scope="module")

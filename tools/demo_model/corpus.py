@@ -13,16 +13,15 @@ from tools.demo_model.chatml import Message
 from tools.demo_model.noise import typed
 from tools.demo_model.paraphrase import rephrased
 from tools.demo_model.patterns import expand, weight
+from tools.demo_model.stages import KINDS, SKILLS, TURNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tools.demo_model.stages import Mix
+
 SYSTEM_PROMPTS = ("You are a helpful assistant.", "Be brief and friendly.", "你是一个有用的助手。", "Answer politely.")
-KINDS = ("program", "small_talk", "unknown", "skill", "name")
-KIND_WEIGHTS = (38, 9, 19, 30, 4)
-SKILLS = ("arithmetic", "counting", "days", "months", "spelling", "repeating")
-SKILL_WEIGHTS = (32, 14, 8, 8, 18, 20)
 NOT_WORDS = re.compile(r"[\W_]+")
 
 
@@ -54,6 +53,7 @@ class Corpus:
     """Writes dialogues; ``held_out`` are normalised questions that must never come up."""
 
     chance: random.Random
+    mix: Mix
     program: list[Intent]
     small_talk: list[Intent]
     unknown: Intent
@@ -70,15 +70,17 @@ class Corpus:
         """One chat, mostly in one language; somebody who gave a name is likely to ask for it later."""
         chance = self.chance
         language = "zh" if chance.random() < 0.4 else "en"
-        turns = chance.choices((1, 2, 3, 4, 5, 7), (28, 52, 16, 2, 1, 1))[0]
+        turns = chance.choices(TURNS, self.mix.turns)[0]
         messages = [Message("system", chance.choice(SYSTEM_PROMPTS))] if chance.random() < 0.06 else []
         name = None
         told = (
-            min(chance.randrange(turns - 1), chance.randrange(turns - 1)) if turns > 1 and chance.random() < 0.8 else -1
+            min(chance.randrange(turns - 1), chance.randrange(turns - 1))
+            if turns > 1 and chance.random() < self.mix.share_told
+            else -1
         )
         for turn in range(turns):
             now = language if chance.random() < 0.95 else ("en" if language == "zh" else "zh")
-            kind = chance.choices(KINDS, KIND_WEIGHTS)[0]
+            kind = chance.choices(KINDS, self.mix.kinds)[0]
             if turn == told:
                 kind, name = "tell", names.some_name(now, chance)
             elif name and (turn == turns - 1 or chance.random() < 0.35):
@@ -111,14 +113,14 @@ class Corpus:
 
     def _skill(self, language: str) -> tuple[str, str]:
         chance = self.chance
-        skill = chance.choices(SKILLS, SKILL_WEIGHTS)[0]
+        skill = chance.choices(SKILLS, self.mix.skills)[0]
         if skill in ("spelling", "repeating"):
             return getattr(skills, skill)(language, chance, self.words)
         makers = {"arithmetic": skills.arithmetic, "counting": skills.counting, "days": skills.days}
         return makers.get(skill, skills.months)(language, chance)
 
 
-def load_corpus(data: Path, held_out: Path, seed: int) -> Corpus:
+def load_corpus(data: Path, held_out: Path, mix: Mix, seed: int) -> Corpus:
     """Read the patterns in ``data`` and the questions of ``held_out`` that must stay out."""
     program, small_talk, unknown, held = (
         tomllib.loads(path.read_text(encoding="utf-8"))
@@ -130,6 +132,7 @@ def load_corpus(data: Path, held_out: Path, seed: int) -> Corpus:
     texts = " ".join([*unknown["lists"].values(), *(" ".join(table["en"]) for table in program.values())])
     return Corpus(
         chance=random.Random(seed),
+        mix=mix,
         program=[_intent(table) for table in program.values()],
         small_talk=[_intent(table) for table in small_talk.values()],
         unknown=_intent(unknown),

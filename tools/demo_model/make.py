@@ -18,6 +18,7 @@ import torch
 from tools.demo_model.corpus import load_corpus
 from tools.demo_model.export import export_gguf
 from tools.demo_model.model import Llama, ModelShape
+from tools.demo_model.stages import STAGES
 from tools.demo_model.tokenizer import encode_dialogue, load_tokenizer, train_tokenizer, without_tail
 from tools.demo_model.training import LENGTHS, Report, Schedule, train
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from tools.demo_model.chatml import Message
+    from tools.demo_model.stages import Stage
     from tools.demo_model.training import Sample
 
 HERE = Path(__file__).resolve().parent
@@ -44,27 +46,16 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=HERE / "work", help="directory for checkpoints and the loss curve")
     parser.add_argument("--output", type=Path, default=HERE.parent.parent / "packer" / "demo" / "demo.gguf")
-    parser.add_argument("--dialogues", type=int, default=230_000)
-    parser.add_argument("--steps", type=int, default=9000)
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="end earlier than --steps after this time")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=SEED, help="of the corpus and the order of learning")
-    parser.add_argument("--start-from", type=Path, help="go on from the tokenizer and weights in this directory")
-    parser.add_argument("--rate", type=float, default=3e-3, help="highest learning rate; it falls to nothing")
+    parser.add_argument("--from-stage", type=int, default=1, help="go on from the checkpoint of the stage before")
     parser.add_argument("--compile", action="store_true", help="a quarter faster, but needs a C++ compiler")
     parser.add_argument("--export-only", action="store_true")
     return parser.parse_args()
 
 
-def prepared(dialogues: Sequence[Sequence[Message]], start_from: Path | None, work: Path) -> Tokenizer:
-    """Train the tokenizer on ``dialogues``, or take the one in ``start_from``, and keep it in ``work``."""
-    if start_from:
-        tokenizer = load_tokenizer(start_from / "tokenizer.json")
-    else:
-        texts = (message.content for dialogue in dialogues[:20_000] for message in dialogue)
-        tokenizer = train_tokenizer(texts, VOCAB_SIZE)
-    tokenizer.save(str(work / "tokenizer.json"))
-    return tokenizer
+def written(stage: Stage) -> list[list[Message]]:
+    """The dialogues of ``stage``."""
+    return list(load_corpus(HERE / "corpus_data", HELD_OUT, stage.mix, stage.seed).dialogues(stage.num_dialogues))
 
 
 def encoded(tokenizer: Tokenizer, dialogues: Sequence[Sequence[Message]]) -> list[Sample]:
@@ -80,33 +71,33 @@ def encoded(tokenizer: Tokenizer, dialogues: Sequence[Sequence[Message]]) -> lis
     return samples
 
 
-def run_training(arguments: argparse.Namespace) -> None:
-    """Write the corpus, train, and leave tokenizer, weights and loss curve in the work directory."""
-    work: Path = arguments.work
+def run_stages(work: Path, first: int, *, compiled: bool) -> None:
+    """Train the stages from number ``first`` on; leave tokenizer, weights and loss curve in ``work``."""
     work.mkdir(parents=True, exist_ok=True)
-    dialogues = list(load_corpus(HERE / "corpus_data", HELD_OUT, arguments.seed).dialogues(arguments.dialogues))
-    tokenizer = prepared(dialogues, arguments.start_from, work)
-    samples = encoded(tokenizer, dialogues)
-    log.info("%d dialogues, %d tokens", len(samples), sum(len(tokens) for tokens, _ in samples))
+    curve = work / "loss.csv"
+    if first == 1:
+        texts = (message.content for dialogue in written(STAGES[0])[:20_000] for message in dialogue)
+        train_tokenizer(texts, VOCAB_SIZE).save(str(work / "tokenizer.json"))
+        curve.write_text("stage,step,elapsed_s,loss\n", encoding="utf-8")
+    tokenizer = load_tokenizer(work / "tokenizer.json")
     model = Llama(ModelShape(vocab_size=tokenizer.get_vocab_size(), num_layers=NUM_LAYERS))
-    if arguments.start_from:
-        model.load_state_dict(torch.load(arguments.start_from / "model.pt"))
+    if first > 1:
+        model.load_state_dict(torch.load(work / "model.pt"))
     log.info("%d parameters", sum(weight.numel() for weight in model.parameters()))
-    if arguments.compile:
+    if compiled:
         torch._dynamo.config.recompile_limit = 2 * len(LENGTHS)
         model.forward = torch.compile(model.forward, dynamic=False)
-    curve = work / "loss.csv"
-    curve.write_text("step,elapsed_s,loss\n", encoding="utf-8")
+    for number, stage in enumerate(STAGES[first - 1 :], start=first):
+        samples = encoded(tokenizer, written(stage))
+        log.info("stage %d: %d dialogues, %d tokens", number, len(samples), sum(len(tokens) for tokens, _ in samples))
 
-    def keep(report: Report) -> None:
-        with curve.open("a", encoding="utf-8") as file:
-            file.write(f"{report.step},{report.elapsed_s:.0f},{report.loss:.4f}\n")
-        torch.save(model.state_dict(), work / "model.pt")
+        def keep(report: Report, number: int = number) -> None:
+            with curve.open("a", encoding="utf-8") as file:
+                file.write(f"{number},{report.step},{report.elapsed_s:.0f},{report.loss:.4f}\n")
+            torch.save(model.state_dict(), work / "model.pt")
 
-    schedule = Schedule(
-        num_steps=arguments.steps, limit_s=60 * arguments.minutes, peak_rate=arguments.rate, seed=arguments.seed
-    )
-    train(model, samples, schedule, keep)
+        rates = {"first_rate": stage.first_rate, "last_rate": stage.last_rate}
+        train(model, samples, Schedule(num_steps=stage.num_steps, seed=stage.seed, **rates), keep)
 
 
 def export(work: Path, output: Path) -> None:
@@ -125,7 +116,7 @@ def main() -> None:
     torch.manual_seed(SEED)
     torch.set_num_threads(arguments.threads)
     if not arguments.export_only:
-        run_training(arguments)
+        run_stages(arguments.work, arguments.from_stage, compiled=arguments.compile)
     export(arguments.work, arguments.output)
 
 

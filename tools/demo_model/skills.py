@@ -140,13 +140,17 @@ def counting(language: str, chance: random.Random) -> Pair:
     return expand(pattern, {}, chance), ", ".join(map(str, numbers)) + "."
 
 
+def _perhaps_lower(name: str, chance: random.Random) -> str:
+    return name.lower() if chance.random() < 0.5 else name
+
+
 def _neighbour(names: list[str], word: str, language: str, chance: random.Random) -> Pair:
     index, step = chance.randrange(len(names)), chance.choice((1, 1, -1))
     name, other = names[index], names[(index + step) % len(names)]
     if language == "zh":
         question = _neighbour_zh(name, word, chance, after=step > 0)
         return question, f"{name}{'后面' if step > 0 else '前面'}是{other}。"
-    question = _neighbour_en(name.lower(), word, chance, after=step > 0)
+    question = _neighbour_en(_perhaps_lower(name, chance), word, chance, after=step > 0)
     return question, f"{other} comes {'after' if step > 0 else 'before'} {name}."
 
 
@@ -216,13 +220,11 @@ def months(language: str, chance: random.Random) -> Pair:
         return _neighbour(ZH_MONTHS if language == "zh" else MONTHS, "month", language, chance)
     index = chance.randrange(12)
     zh_month, month, length = ZH_MONTHS[index], MONTHS[index], MONTH_LENGTHS[index]
+    asked = _perhaps_lower(month, chance)
     if kind < 0.75:
         if language == "zh":
             return expand(f"{zh_month}(份|)(有多少天|有几天|是多少天|几天)", {}, chance), f"{zh_month}有 {length} 天。"
-        pattern = (
-            f"how (many days|long) (does {month.lower()} have|are in {month.lower()}|are there in {month.lower()}|"
-            f"is {month.lower()}|has {month.lower()})"
-        )
+        pattern = f"how (many days|long) (does {asked} have|are in {asked}|are there in {asked}|is {asked}|has {asked})"
         return expand(pattern, {}, chance), f"{month} has {length} days."
     if language == "zh":
         pattern = (
@@ -262,10 +264,11 @@ def spelling(language: str, chance: random.Random, words: list[str]) -> Pair:
 
 
 def repeating(language: str, chance: random.Random, words: list[str]) -> Pair:
-    """A word or two, said again; ``words`` are known ones."""
-    text = " ".join(
-        made_up_word(chance) if chance.random() < 0.5 else chance.choice(words) for _ in range(chance.choice((1, 2, 3)))
-    )
+    """Some words, said again; ``words`` are known ones. Mostly nonsense, so that it can't be guessed, only copied."""
+    num_words = chance.choice((1, 2, 3, 4, 5, 6))
+    text = " ".join(made_up_word(chance) if chance.random() < 0.7 else chance.choice(words) for _ in range(num_words))
+    if chance.random() < 0.3:
+        text = text.title()
     if language == "zh":
         return expand(f"(请|)(重复|跟我说|跟我读|复述|重复一遍)(：|:|一下：|){text}", {}, chance), text
     return expand(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tools.demo_model.chatml import Message
 
 NUM_OPENING_TOKENS = 4
-NUM_SHORT_TOKENS = 24
+NUM_SHORT_TOKENS = 32
 OPENING_WEIGHT = 3.0
 NUM_KEPT_TOKENS = 12
 HAN = "[\\u2e80-\\u9fff\\uff00-\\uffef\\u3000-\\u303f]"

@@ -27,29 +27,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """How long and how fast to learn; ``tokens_per_batch`` counts padding too, ``report_every`` is in steps.
-
-    ``limit_s`` ends a run on a busy machine early but with the whole fall of the rate; such a run can't be repeated
-    to the bit.
-    """
+    """How long and how fast to learn; ``tokens_per_batch`` counts padding too, ``report_every`` is in steps."""
 
     num_steps: int
-    limit_s: float = float("inf")
+    first_rate: float
+    last_rate: float
     tokens_per_batch: int = 2048
-    peak_rate: float = 3e-3
     warmup_steps: int = 40
     report_every: int = 50
     seed: int = 1
 
-    def progress(self, step: int, elapsed_s: float) -> float:
-        """How much of the run is done, from 0 to 1."""
-        return max(step / self.num_steps, elapsed_s / self.limit_s)
-
-    def rate(self, step: int, elapsed_s: float) -> float:
-        """Learning rate at ``step``: a short rise, then a straight fall to a hundredth of the peak."""
-        rising = (step + 1) / self.warmup_steps
-        falling = max(0.01, 1 - self.progress(step, elapsed_s))
-        return self.peak_rate * min(1.0, rising, falling)
+    def rate(self, step: int) -> float:
+        """Learning rate at ``step``: a straight fall from the first to the last, after a short rise."""
+        falling = self.first_rate + (self.last_rate - self.first_rate) * step / self.num_steps
+        return falling * min(1.0, (step + 1) / self.warmup_steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,11 +106,10 @@ def train(
     reports: list[Report] = []
     losses: list[float] = []
     started_s = time.monotonic()
-    step, elapsed_s = 0, 0.0
-    while schedule.progress(step, elapsed_s) < 1:
-        losses.append(_step(model, steppers, next(source), schedule.rate(step, elapsed_s)))
-        step, elapsed_s = step + 1, time.monotonic() - started_s
-        if step % schedule.report_every == 0 or schedule.progress(step, elapsed_s) >= 1:
+    for step in range(1, schedule.num_steps + 1):
+        losses.append(_step(model, steppers, next(source), schedule.rate(step - 1)))
+        if step % schedule.report_every == 0 or step == schedule.num_steps:
+            elapsed_s = time.monotonic() - started_s
             reports.append(Report(step=step, elapsed_s=elapsed_s, loss=sum(losses) / len(losses)))
             losses.clear()
             log.info("step %d, %.0f s, loss %.4f", step, elapsed_s, reports[-1].loss)
