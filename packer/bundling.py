@@ -14,7 +14,6 @@ from packer.container.reader import MAX_MANIFEST_BYTES, open_bundle
 from packer.container.writer import ContainerWriter, complete_or_nothing
 from packer.errors import OutputError
 from packer.gguf import inspect_model, model_source
-from packer.runtimes.recipe import LAUNCHER_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +83,9 @@ def write_bundle(plan: BundlePlan, progress: Callable[[int], None] | None = None
         open_bundle(plan.runtime.path) as runtime,
         complete_or_nothing(plan.output, needed_bytes=plan.size_bytes) as descriptor,
     ):
-        writer = ContainerWriter(descriptor, runtime.read(LAUNCHER_NAME, MAX_LAUNCHER_BYTES), progress)
+        writer = ContainerWriter(
+            descriptor, runtime.read(layout.launcher_name(plan.runtime.target), MAX_LAUNCHER_BYTES), progress
+        )
         writer.add_bytes(layout.CONFIG_NAME, dump_config(plan.config).encode())
         _copy_runtime(writer, runtime)
         if plan.model is not None:

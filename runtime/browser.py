@@ -32,7 +32,7 @@ OPENERS = (
     ("chromium",),
     ("google-chrome",),
 )
-SYSTEM_OPENERS = {"darwin": (("open",),), "win32": (("explorer",),)}
+SYSTEM_OPENERS = {"darwin": (("open",),)}
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -51,8 +51,13 @@ def has_display(environ: Mapping[str, str], platform: str = sys.platform) -> boo
     return platform in {"darwin", "win32"} or any(environ.get(name) for name in DISPLAY_VARIABLES)
 
 
-def open_page(url: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
-    """Open ``url`` with a program that runs on its own, its output thrown away; ``None`` when none was found."""
+def open_page(url: str, environ: Mapping[str, str]) -> bool:
+    """Open ``url`` with a program that runs on its own, its output thrown away; ``False`` when none was found."""
+    return _open_on_windows(url) if sys.platform == "win32" else start_opener(url, environ) is not None
+
+
+def start_opener(url: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
+    """Start a program that opens ``url``; ``None`` when none was found."""
     command = _command(environ)
     if command is None:
         return None
@@ -70,6 +75,18 @@ def open_page(url: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes] |
         return None
     _LOG.debug("opened %s with %s", url, command[0])
     return opener
+
+
+def _open_on_windows(url: str) -> bool:
+    """Have Windows open ``url`` as a double click would."""
+    if sys.platform != "win32":
+        return False
+    try:
+        os.startfile(url)
+    except OSError as error:
+        _LOG.debug("Windows can't open %s: %s", url, error)
+        return False
+    return True
 
 
 def _command(environ: Mapping[str, str]) -> list[str] | None:

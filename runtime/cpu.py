@@ -43,11 +43,19 @@ def usable_cpus() -> frozenset[int]:
     """Return the CPUs that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return frozenset(os.sched_getaffinity(0))
+    if os.name == "nt":
+        from runtime.windows import machine
+
+        return machine.usable_cpus() or frozenset(range(os.cpu_count() or 1))
     return frozenset(range(os.cpu_count() or 1))
 
 
 def physical_cores(root: Path, cpus: frozenset[int]) -> int | None:
     """Count the physical cores behind ``cpus``; ``None`` when the kernel does not say for all of them."""
+    if os.name == "nt":
+        from runtime.windows import machine
+
+        return machine.physical_cores()
     cores = set()
     for cpu in cpus:
         topology = root / f"sys/devices/system/cpu/cpu{cpu}/topology"
@@ -70,7 +78,11 @@ def cgroup_quota(root: Path) -> float | None:
 
 
 def cpu_model(root: Path = Path("/")) -> str:
-    """Return the processor's name from ``/proc/cpuinfo``, or ``CPU``."""
+    """Return the processor's name from ``/proc/cpuinfo`` or the registry, or ``CPU``."""
+    if os.name == "nt":
+        from runtime.windows import machine
+
+        return machine.processor_name() or "CPU"
     for line in (_read(root / "proc/cpuinfo") or "").splitlines():
         key, _, value = line.partition(":")
         if key.strip() == "model name" and value.strip():

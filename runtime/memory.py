@@ -1,15 +1,22 @@
 """How much memory this process may still take, so that a context that can't fit is refused instead of killed.
 
+On Windows it is the available physical memory.
+
 Sources: proc(5) MemAvailable, Documentation/admin-guide/cgroup-v2.rst (memory.max, memory.current).
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
 def available_bytes(root: Path = Path("/")) -> int | None:
     """Return the bytes available to new allocations, read under ``root``; ``None`` when the system does not say."""
+    if os.name == "nt":
+        from runtime.windows.machine import available_memory_bytes
+
+        return available_memory_bytes()
     limits = [limit for limit in (_mem_available(root), _cgroup_headroom(root)) if limit is not None]
     return min(limits, default=None)
 

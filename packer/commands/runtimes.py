@@ -20,7 +20,8 @@ def runtimes() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_runtimes(as_json: bool) -> None:
     """List the runtimes at hand."""
-    from packer.runtimes.store import TARGETS, default_store
+    from packer.runtimes.recipe import TARGETS
+    from packer.runtimes.store import default_store
 
     found = default_store().runtimes()
     if as_json:

@@ -3,12 +3,13 @@
 A bundle is one file. Offsets count from the start of the *file*, so any ZIP tool lists it although a program stands
 in front::
 
-    launcher          native executable, zero-padded to a multiple of 4096 bytes
+    launcher          native or portable executable, zero-padded to a multiple of 4096 bytes
     entry ...         local file header (APPNOTE 4.3.7), then data; entries in the order they were written
     central directory one record per entry, same order (APPNOTE 4.3.12)
     ZIP64 end record  56 bytes, always present (APPNOTE 4.3.14)
     ZIP64 locator     20 bytes, always present (APPNOTE 4.3.15)
-    end record        22 bytes, no comment (APPNOTE 4.3.16); it ends the file exactly
+    end record        22 bytes, no comment (APPNOTE 4.3.16); it ends the file exactly, or
+    signature         of a signed Windows program follows, after zeros up to a multiple of 8 bytes (``pe_signature``)
 
 Rules that go beyond ZIP, so that equal inputs give equal bytes and every byte of the file can be verified:
 
@@ -27,10 +28,12 @@ Entries::
     config.toml                     baked-in settings
     licenses/<component>.txt        licence texts of everything inside
     sbom.spdx.json                  what is inside, as SPDX
-    model/<name>.gguf               STORED, aligned
+    launcher/<target>               in a portable file and in a runtime file: the native launcher, by itself
+    model/<name>.gguf               STORED, aligned; absent when the manifest's ``weights`` name a file beside this one
     runtime/<target>/runtime.id     STORED: 64 hexadecimal digits and a newline; names the cache directory
     runtime/<target>/<path>         frozen Python and native libraries
-    manifest.json                   last: format version, SHA-256 of the launcher and of every other entry
+    manifest.json                   last: format version, SHA-256 of the launcher and of every other entry; that of a
+                                    Windows launcher counts the header fields that signing changes as zero
 
 Sources: PKWARE APPNOTE.TXT 6.3.10; method 93 is APPNOTE 4.4.5.
 """
@@ -51,6 +54,7 @@ MODEL_ALIGNMENT_BYTES = 65536
 MODEL_PREFIX = "model/"
 RUNTIME_PREFIX = "runtime/"
 LICENSES_PREFIX = "licenses/"
+LAUNCHER_PREFIX = "launcher/"
 CONFIG_NAME = "config.toml"
 MANIFEST_NAME = "manifest.json"
 SBOM_NAME = "sbom.spdx.json"
@@ -101,6 +105,11 @@ class Entry:
     def data_offset_bytes(self) -> int:
         """Offset of the first byte of the stored data."""
         return self.header_offset_bytes + local_header_bytes(self.name, self.size_bytes, self.stored_bytes)
+
+
+def launcher_name(target: str) -> str:
+    """Name of the entry that holds the launcher of ``target``."""
+    return f"{LAUNCHER_PREFIX}{target}"
 
 
 def align_up(offset: int, alignment: int) -> int:

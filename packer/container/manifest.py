@@ -37,8 +37,20 @@ class TargetSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExternalWeights:
+    """A model in a file of its own beside the program: its name, size and hexadecimal SHA-256."""
+
+    file: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Everything ``manifest.json`` says. ``sha256`` maps every other entry's name to its hexadecimal digest."""
+    """Everything ``manifest.json`` says. ``sha256`` maps every other entry's name to its hexadecimal digest.
+
+    With ``weights`` the model is not an entry but the file they describe, and ``model.entry`` is empty.
+    """
 
     packer_version: str
     title: str
@@ -47,10 +59,11 @@ class Manifest:
     launcher_bytes: int
     launcher_sha256: str
     sha256: dict[str, str]
+    weights: ExternalWeights | None = None
 
     def to_json(self) -> bytes:
         """Serialise canonically: sorted keys, two spaces, a newline at the end."""
-        document = {
+        document: dict[str, Any] = {
             "format": FORMAT_VERSION,
             "packer_version": self.packer_version,
             "title": self.title,
@@ -59,6 +72,8 @@ class Manifest:
             "launcher": {"size_bytes": self.launcher_bytes, "sha256": self.launcher_sha256},
             "entries": [{"name": name, "sha256": digest} for name, digest in sorted(self.sha256.items())],
         }
+        if self.weights is not None:
+            document["weights"] = asdict(self.weights)
         return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
@@ -69,6 +84,7 @@ def parse_manifest(document: Any) -> Manifest:
             f"its format is {document['format']!r} and this program reads format {FORMAT_VERSION}; use a newer packer"
         )
     model = document["model"]
+    weights = document.get("weights")
     return Manifest(
         packer_version=str(document["packer_version"]),
         title=str(document["title"]),
@@ -77,10 +93,18 @@ def parse_manifest(document: Any) -> Manifest:
         launcher_bytes=_natural(document["launcher"]["size_bytes"]),
         launcher_sha256=str(document["launcher"]["sha256"]),
         sha256={str(entry["name"]): str(entry["sha256"]) for entry in document["entries"]},
+        weights=_weights(weights) if weights is not None else None,
     )
 
 
-_Summary = TypeVar("_Summary", ModelSummary, TargetSummary)
+_Summary = TypeVar("_Summary", ModelSummary, TargetSummary, ExternalWeights)
+
+
+def _weights(values: dict[str, Any]) -> ExternalWeights:
+    weights = _pick(ExternalWeights, values)
+    if any(character in weights.file for character in "/\\:\0") or weights.file in {"", ".", ".."}:
+        raise ValueError(f"weights: {weights.file!r} is not a plain file name")
+    return weights
 
 
 def _natural(value: Any) -> int:

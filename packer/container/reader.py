@@ -15,7 +15,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-from packer.container import layout
+from packer.container import layout, pe_signature
 from packer.container.manifest import Manifest, parse_manifest
 from packer.errors import DamagedError, InputError
 
@@ -30,6 +30,14 @@ MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 EXECUTABLE_MAGICS = (b"\x7fELF", b"MZ")
 
 
+def read_at(stream: BinaryIO, count: int, offset_bytes: int) -> bytes:
+    """Read up to ``count`` bytes at an offset; where the system has no positioned reads, the position moves."""
+    if hasattr(os, "pread"):
+        return os.pread(stream.fileno(), count, offset_bytes)
+    stream.seek(offset_bytes)
+    return stream.read(count)
+
+
 class Bundle:
     """An open container; a context manager. ``path``, ``size_bytes`` and ``entries`` (by name, in file order)."""
 
@@ -41,6 +49,7 @@ class Bundle:
         self.entries = entries
         self.directory_offset_bytes = directory_offset
         self._manifest: Manifest | None = None
+        self._signature_fields = pe_signature.signature_fields(lambda count, offset: read_at(stream, count, offset))
 
     def __enter__(self) -> Self:
         """Return the bundle itself."""
@@ -77,7 +86,7 @@ class Bundle:
         """Yield the bytes of ``entry`` as they stand in the file, in pieces of at most 1 MiB."""
         offset, end = entry.data_offset_bytes, entry.data_offset_bytes + entry.stored_bytes
         while offset < end:
-            piece = os.pread(self.stream.fileno(), min(CHUNK_BYTES, end - offset), offset)
+            piece = read_at(self.stream, min(CHUNK_BYTES, end - offset), offset)
             if not piece:
                 raise DamagedError(f"{self.path}: {entry.name} ends early; the file is cut short")
             offset += len(piece)
@@ -134,8 +143,10 @@ class Bundle:
 
     def _verify_launcher(self, manifest: Manifest, report: Progress) -> list[str]:
         digest = hashlib.sha256()
+        position = 0
         for piece in self._file_chunks(0, manifest.launcher_bytes):
-            digest.update(piece)
+            digest.update(self._signature_fields.blanked(piece, position))
+            position += len(piece)
             report(len(piece))
         if digest.hexdigest() != manifest.launcher_sha256:
             return [f"launcher: SHA-256 is {digest.hexdigest()}, expected {manifest.launcher_sha256}"]
@@ -149,7 +160,7 @@ class Bundle:
         if any(any(piece) for piece in self._file_chunks(previous_end, expected - previous_end)):
             return [f"{entry.name}: the padding before it is not zero"]
         header = layout.pack_local_header(entry)
-        if os.pread(self.stream.fileno(), len(header), expected) != header:
+        if read_at(self.stream, len(header), expected) != header:
             return [f"{entry.name}: its local header differs from the central directory"]
         return []
 
@@ -176,7 +187,7 @@ class Bundle:
     def _file_chunks(self, offset: int, count: int) -> Iterator[bytes]:
         end = min(offset + count, self.size_bytes)
         while offset < end:
-            piece = os.pread(self.stream.fileno(), min(CHUNK_BYTES, end - offset), offset)
+            piece = read_at(self.stream, min(CHUNK_BYTES, end - offset), offset)
             if not piece:
                 return
             offset += len(piece)
@@ -201,12 +212,8 @@ def open_bundle(path: Path) -> Bundle:
 
 
 def _find_directory(path: Path, stream: BinaryIO) -> tuple[int, bytes]:
-    """Locate the central directory from the fixed trailer at the end of the file; return its offset and bytes."""
-    size = os.fstat(stream.fileno()).st_size
-    trailer_offset = size - layout.TRAILER_BYTES
-    trailer = os.pread(stream.fileno(), layout.TRAILER_BYTES, max(trailer_offset, 0))
-    if trailer_offset < 0 or trailer[-layout.END_RECORD.size :][:4] != layout.END_SIGNATURE:
-        raise _not_a_bundle(path, stream)
+    """Locate the central directory from the fixed trailer at the end of the archive; return its offset and bytes."""
+    trailer_offset, trailer = _find_trailer(path, stream)
     try:
         zip64_end = layout.ZIP64_END_RECORD.unpack_from(trailer)
     except struct.error as error:
@@ -221,14 +228,31 @@ def _find_directory(path: Path, stream: BinaryIO) -> tuple[int, bytes]:
         raise DamagedError(f"{path}: its end record is damaged; copy or download the file again")
     if directory_bytes > layout.MAX_DIRECTORY_BYTES:
         raise DamagedError(f"{path}: its directory claims {directory_bytes} bytes, more than any bundle has")
-    directory = os.pread(stream.fileno(), directory_bytes, directory_offset)
+    directory = read_at(stream, directory_bytes, directory_offset)
     if num_entries * layout.CENTRAL_RECORD.size > directory_bytes or len(directory) != directory_bytes:
         raise DamagedError(f"{path}: its directory is too small for {num_entries} entries")
     return directory_offset, directory
 
 
+def _find_trailer(path: Path, stream: BinaryIO) -> tuple[int, bytes]:
+    """Return offset and bytes of the records that end the archive; only a PE file's signature may follow them."""
+    size = os.fstat(stream.fileno()).st_size
+    fields = pe_signature.signature_fields(lambda count, offset: read_at(stream, count, offset))
+    end = fields.signature_start(size)
+    for padding in range(1 if end == size else pe_signature.MAX_PADDING + 1):
+        offset = end - padding - layout.TRAILER_BYTES
+        if offset < 0:
+            break
+        trailer = read_at(stream, layout.TRAILER_BYTES, offset)
+        if trailer[-layout.END_RECORD.size :][:4] == layout.END_SIGNATURE:
+            return offset, trailer
+        if trailer[-1:] != b"\0":
+            break
+    raise _not_a_bundle(path, stream)
+
+
 def _not_a_bundle(path: Path, stream: BinaryIO) -> DamagedError | InputError:
-    if os.pread(stream.fileno(), 4, 0).startswith(EXECUTABLE_MAGICS):
+    if read_at(stream, 4, 0).startswith(EXECUTABLE_MAGICS):
         return DamagedError(
             f"{path}: no archive stands at its end; it was cut short (copy or download it again) "
             "or was not made by packer build"

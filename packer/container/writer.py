@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packer.container import layout
+from packer.container.pe_signature import blanked_launcher
 from packer.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class ContainerWriter:
         self._directory: list[layout.Entry] = []
         self._position = layout.align_up(len(launcher), layout.LAUNCHER_ALIGNMENT_BYTES)
         self.launcher_bytes = len(launcher)
-        self.launcher_sha256 = hashlib.sha256(launcher).hexdigest()
+        self.launcher_sha256 = hashlib.sha256(blanked_launcher(launcher)).hexdigest()
         self.sha256: dict[str, str] = {}
         self._write_at(launcher, 0)
 
@@ -94,15 +95,7 @@ class ContainerWriter:
         """
         size = len(header) + sum(segment.size_bytes + segment.pad_after_bytes for segment in segments)
         draft = self._place(name, layout.STORED, 0, size, size, 0o644)
-        stop = threading.Event()
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            hashing = pool.submit(_digest_segments, header, segments, stop)
-            try:
-                self._copy_segments(header, segments, draft.data_offset_bytes)
-                sha256, checksum = hashing.result()
-            except BaseException:
-                stop.set()
-                raise
+        sha256, checksum = write_segments(self._descriptor, header, segments, draft.data_offset_bytes, self._report)
         entry = layout.Entry(**{**draft.__dict__, "crc32": checksum})
         self._write_at(layout.pack_local_header(entry), entry.header_offset_bytes)
         self._accept(entry, sha256)
@@ -139,16 +132,37 @@ class ContainerWriter:
     def _write_at(self, content: bytes, offset: int) -> None:
         self._report(write_all(self._descriptor, content, offset))
 
-    def _copy_segments(self, header: bytes, segments: Sequence[Segment], position: int) -> None:
-        self._write_at(header, position)
-        position += len(header)
-        for segment in segments:
-            with segment.path.open("rb") as source:
-                for count in copy_range(source.fileno(), segment.offset_bytes, self._descriptor, position, segment):
-                    self._report(count)
-            position += segment.size_bytes + segment.pad_after_bytes
-        if segments and segments[-1].pad_after_bytes:
-            os.pwrite(self._descriptor, b"\0", position - 1)
+
+def write_segments(
+    descriptor: int, header: bytes, segments: Sequence[Segment], position: int, report: Progress
+) -> tuple[str, int]:
+    """Write ``header`` and then ranges of files at ``position``; return SHA-256 and CRC-32 of it all.
+
+    Raises InputError when a source file changes or ends early.
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        hashing = pool.submit(digest_segments, header, segments, stop)
+        try:
+            _copy_segments(descriptor, header, segments, position, report)
+            return hashing.result()
+        except BaseException:
+            stop.set()
+            raise
+
+
+def _copy_segments(
+    descriptor: int, header: bytes, segments: Sequence[Segment], position: int, report: Progress
+) -> None:
+    report(write_all(descriptor, header, position))
+    position += len(header)
+    for segment in segments:
+        with segment.path.open("rb") as source:
+            for count in copy_range(source.fileno(), segment.offset_bytes, descriptor, position, segment):
+                report(count)
+        position += segment.size_bytes + segment.pad_after_bytes
+    if os.fstat(descriptor).st_size < position:  # ends in a hole or in padding
+        os.ftruncate(descriptor, position)
 
 
 def write_all(descriptor: int, content: bytes, offset: int) -> int:
@@ -161,20 +175,29 @@ def write_all(descriptor: int, content: bytes, offset: int) -> int:
 
 
 def copy_range(source: int, offset: int, target: int, position: int, segment: Segment) -> Iterator[int]:
-    """Copy ``segment`` between descriptors through the kernel, yielding the count of bytes of each step."""
+    """Copy ``segment`` between descriptors through the kernel, yielding the count of bytes of each step.
+
+    Holes of a sparse source stay holes: the target is a fresh file, in which what is not written is a hole.
+    """
     left = segment.size_bytes
     by_kernel = hasattr(os, "copy_file_range")
     while left:
+        hole = min(left, _hole_at(source, offset))
+        if hole:
+            left, offset, position = left - hole, offset + hole, position + hole
+            yield hole
+            continue
+        wanted = min(left, COPY_BYTES, _data_at(source, offset))
         count = 0
         if by_kernel:
             try:
-                count = os.copy_file_range(source, target, min(left, COPY_BYTES), offset, position)
+                count = os.copy_file_range(source, target, wanted, offset, position)
             except OSError as error:
                 if error.errno not in NOT_HERE:
                     raise
             by_kernel = count > 0
         if not by_kernel:
-            piece = os.pread(source, min(left, HASH_BYTES), offset)
+            piece = os.pread(source, min(wanted, HASH_BYTES), offset)
             count = os.pwrite(target, piece, position) if piece else 0
         if not count:
             raise InputError(f"{segment.path}: ended {left} bytes early while it was read; is it still being written?")
@@ -182,7 +205,25 @@ def copy_range(source: int, offset: int, target: int, position: int, segment: Se
         yield count
 
 
-def _digest_segments(header: bytes, segments: Sequence[Segment], stop: threading.Event) -> tuple[str, int]:
+def _hole_at(source: int, offset: int) -> int:
+    """Bytes of the hole at ``offset``, 0 where there is data or the file system has no holes (lseek(2))."""
+    try:
+        return os.lseek(source, offset, os.SEEK_DATA) - offset
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            return 0
+        return max(0, os.fstat(source).st_size - offset)
+
+
+def _data_at(source: int, offset: int) -> int:
+    """Bytes of data from ``offset`` to the next hole; as many as one can ask for where that is not known."""
+    try:
+        return os.lseek(source, offset, os.SEEK_HOLE) - offset or COPY_BYTES
+    except OSError:
+        return COPY_BYTES
+
+
+def digest_segments(header: bytes, segments: Sequence[Segment], stop: threading.Event) -> tuple[str, int]:
     """Return SHA-256 and CRC-32 of ``header`` and ``segments`` put together; gives up when ``stop`` is set."""
     digest, checksum = hashlib.sha256(header), crc32(header)
     buffer = bytearray(HASH_BYTES)

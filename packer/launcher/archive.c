@@ -4,12 +4,12 @@
 #include "archive.h"
 #include "crc32.h"
 #include "entry_path.h"
+#include "pe_signature.h"
 #include "zip_records.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define MAX_DIRECTORY_BYTES (64U * 1024U * 1024U)
 
@@ -38,25 +38,49 @@ static bool end_record_agrees(const uint8_t *end, const struct trailer *trailer)
            little32(end + 16) == at_most(trailer->directory_offset_bytes, UINT32_MAX) && little16(end + 20) == 0;
 }
 
-/* Parse the 98 bytes that end the file. */
+/*
+ * Read the 98 bytes that end the archive, and where they start. They end the file, or stand before the signature of a
+ * signed PE file, up to seven zeros between them.
+ */
+static bool find_trailer(const struct bundle *bundle, uint8_t bytes[TRAILER_BYTES], uint64_t *offset_bytes,
+                         struct failure *failure)
+{
+    uint64_t end_bytes = 0;
+    if (!pe_signature_start(bundle, &end_bytes, failure)) {
+        return false;
+    }
+    if (end_bytes < TRAILER_BYTES) {
+        return bundle_damaged(bundle, failure, "it is cut short: only %" PRIu64 " bytes are left", end_bytes);
+    }
+    uint64_t max_padding = end_bytes == bundle->size_bytes ? 0 : PE_SIGNATURE_MAX_PADDING;
+    for (uint64_t padding = 0; padding <= max_padding && padding <= end_bytes - TRAILER_BYTES; padding++) {
+        *offset_bytes = end_bytes - padding - TRAILER_BYTES;
+        if (!bundle_read(bundle, bytes, TRAILER_BYTES, *offset_bytes, failure)) {
+            return false;
+        }
+        if (little32(bytes + ZIP64_END_BYTES + ZIP64_LOCATOR_BYTES) == END_SIGNATURE) {
+            return true;
+        }
+        if (bytes[TRAILER_BYTES - 1] != 0) {
+            break;
+        }
+    }
+    return bundle_damaged(bundle, failure,
+                          "it is cut short, or bytes were added: its %" PRIu64
+                          " bytes don't finish with an archive's end record",
+                          bundle->size_bytes);
+}
+
+/* Parse the end records. */
 static bool read_trailer(const struct bundle *bundle, struct trailer *trailer, struct failure *failure)
 {
     uint8_t bytes[TRAILER_BYTES];
-    if (bundle->size_bytes < TRAILER_BYTES) {
-        return bundle_damaged(bundle, failure, "it is cut short: only %" PRIu64 " bytes are left", bundle->size_bytes);
-    }
-    uint64_t zip64_end_offset = bundle->size_bytes - TRAILER_BYTES;
-    if (!bundle_read(bundle, bytes, sizeof bytes, zip64_end_offset, failure)) {
+    uint64_t zip64_end_offset = 0;
+    if (!find_trailer(bundle, bytes, &zip64_end_offset, failure)) {
         return false;
     }
     const uint8_t *locator = bytes + ZIP64_END_BYTES;
     const uint8_t *end = locator + ZIP64_LOCATOR_BYTES;
-    if (little32(end) != END_SIGNATURE) {
-        return bundle_damaged(bundle, failure,
-                              "it is cut short, or bytes were added: its %" PRIu64
-                              " bytes don't finish with an archive's end record",
-                              bundle->size_bytes);
-    }
     if (little32(locator) != ZIP64_LOCATOR_SIGNATURE || little32(locator + 4) != 0 ||
         little64(locator + 8) != zip64_end_offset || little32(locator + 16) != 1) {
         return bundle_damaged(bundle, failure, "its ZIP64 locator doesn't point at the record before it");
@@ -101,7 +125,7 @@ static const char *record_problem(const struct central_record *record)
     if (record->method == METHOD_STORED && record->stored_bytes != record->size_bytes) {
         return "is stored but has two different sizes";
     }
-    if (record->made_by_system != MADE_ON_UNIX || !S_ISREG(record->unix_mode)) {
+    if (record->made_by_system != MADE_ON_UNIX || (record->unix_mode & UNIX_TYPE_MASK) != UNIX_REGULAR_FILE) {
         return "isn't a regular file";
     }
     if (record->size_bytes > INT64_MAX) {
@@ -130,7 +154,7 @@ static bool add_entry(const struct bundle *bundle, struct archive *archive, cons
     archive->entries[archive->num_entries++] = (struct archive_entry){
         .path = path,
         .method = record->method,
-        .executable = (record->unix_mode & S_IXUSR) != 0,
+        .executable = (record->unix_mode & UNIX_EXECUTABLE) != 0,
         .crc32 = record->crc32,
         .stored_bytes = record->stored_bytes,
         .size_bytes = record->size_bytes,

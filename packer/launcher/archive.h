@@ -1,8 +1,8 @@
 /*
  * The ZIP64 archive at the end of the packed file: finds it and lists the runtime's files for this target.
  *
- * Nothing is searched for: the end record is the last 22 bytes, the ZIP64 locator stands before it, the ZIP64 end
- * record before that, the central directory before that. Every length and offset is checked before it is used.
+ * Nothing is searched for: the end record is the last 22 bytes (before the signature of a signed PE file), the ZIP64
+ * locator stands before it, the ZIP64 end record before that, the central directory before that. Every length and offset is checked before it is used.
  * Sources: PKWARE APPNOTE.TXT 6.3.10; the rules beyond ZIP are in packer/container/layout.py.
  */
 #ifndef PACKER_ARCHIVE_H

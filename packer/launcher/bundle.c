@@ -3,21 +3,18 @@
  */
 #include "bundle.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 void bundle_close(struct bundle *bundle)
 {
-    if (bundle->descriptor >= 0) {
-        close(bundle->descriptor);
+    if (bundle->file != DISK_FILE_NONE) {
+        file_close(bundle->file);
     }
     free(bundle->path);
-    *bundle = (struct bundle){.descriptor = -1};
+    *bundle = (struct bundle){.file = DISK_FILE_NONE};
 }
 
 bool bundle_read(const struct bundle *bundle, void *buffer, size_t size_bytes, uint64_t offset_bytes,
@@ -30,22 +27,20 @@ bool bundle_read(const struct bundle *bundle, void *buffer, size_t size_bytes, u
     }
     uint8_t *target = buffer;
     while (size_bytes > 0) {
-        ssize_t count = pread(bundle->descriptor, target, size_bytes, (off_t)offset_bytes);
-        if (count < 0 && errno == EINTR) {
-            continue;
-        }
-        if (count < 0) {
+        size_t count = 0;
+        disk_error error = file_read_at(bundle->file, target, size_bytes, offset_bytes, &count);
+        if (error != 0) {
             return fail(failure, FAILURE_DAMAGED,
                         "%s can't be read at byte %" PRIu64 ": %s. Check the disk, or copy the file again.",
-                        bundle->path, offset_bytes, strerror(errno));
+                        bundle->path, offset_bytes, disk_error_text(error));
         }
         if (count == 0) {
             return bundle_damaged(bundle, failure, "it was cut short to %" PRIu64 " bytes while it was starting",
                                   offset_bytes);
         }
         target += count;
-        offset_bytes += (uint64_t)count;
-        size_bytes -= (size_t)count;
+        offset_bytes += count;
+        size_bytes -= count;
     }
     return true;
 }

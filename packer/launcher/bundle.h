@@ -4,11 +4,12 @@
 #ifndef PACKER_BUNDLE_H
 #define PACKER_BUNDLE_H
 
+#include "disk.h"
 #include "launcher.h"
 
 struct bundle {
     char *path; /* absolute */
-    int descriptor;
+    disk_file file;
     uint64_t size_bytes;
     bool path_from_proc; /* found through /proc, so the programs we start will find theirs there too */
 };

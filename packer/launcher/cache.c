@@ -3,7 +3,7 @@
  */
 #include "launcher.h"
 #include "cache.h"
-#include "files.h"
+#include "disk.h"
 #include "lock.h"
 #include "places.h"
 #include "platform.h"
@@ -11,16 +11,9 @@
 #include "signals.h"
 #include "unpack.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { NAME_BYTES = 256, UNLOCKED_LITTER_AGE_S = 24 * 60 * 60, MAX_RENAMES = 3 };
 
@@ -29,29 +22,28 @@ struct attempt {
     const struct bundle *bundle;
     const struct archive *archive;
     struct place *place;
-    int directory; /* the open cache directory */
+    struct directory *directory; /* the open cache directory */
     struct file_lock lock;
 };
 
 /* Whether every file of the runtime is in the directory `name`, with its size and permission. */
-static bool is_complete(const struct archive *archive, int directory, const char *name)
+static bool is_complete(const struct archive *archive, const struct directory *directory, const char *name)
 {
-    int root = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (root < 0) {
+    struct directory *root = NULL;
+    if (directory_open_child(directory, name, &root) != 0) {
         return false;
     }
     bool complete = true;
     for (size_t i = 0; i < archive->num_entries && complete; i++) {
         const struct archive_entry *entry = &archive->entries[i];
-        struct stat found;
-        complete = fstatat(root, entry->path, &found, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(found.st_mode) &&
-                   (uint64_t)found.st_size == entry->size_bytes &&
-                   (!entry->executable || (found.st_mode & S_IXUSR) != 0);
+        struct disk_facts found;
+        complete = directory_look(root, entry->path, &found) && found.is_file &&
+                   found.size_bytes == entry->size_bytes && (!entry->executable || found.is_executable);
         if (!complete) {
             trace("%s is missing or has changed", entry->path);
         }
     }
-    close(root);
+    directory_close(root);
     return complete;
 }
 
@@ -70,62 +62,52 @@ static void temporary_name(const struct archive *archive, char name[NAME_BYTES])
 {
     uint64_t random = 0;
     platform_random(&random, sizeof random);
-    snprintf(name, NAME_BYTES, "%s.tmp.%ld.%016llx", archive->runtime_id, (long)getpid(), (unsigned long long)random);
+    snprintf(name, NAME_BYTES, "%s.tmp.%lu.%016llx", archive->runtime_id, platform_process_id(),
+             (unsigned long long)random);
 }
 
 /* Remove what killed starts left behind. Without a lock it may be in use, so only what is a day old goes. */
-static void remove_litter(const struct attempt *attempt)
+static void remove_litter(void *context, const char *name)
 {
+    const struct attempt *attempt = context;
     char prefix[NAME_BYTES];
     int prefix_bytes = snprintf(prefix, sizeof prefix, "%s.tmp.", attempt->archive->runtime_id);
-    int descriptor = openat(attempt->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *listing = descriptor >= 0 ? fdopendir(descriptor) : NULL;
-    if (listing == NULL) {
-        return;
+    struct disk_facts found;
+    if (strncmp(name, prefix, (size_t)prefix_bytes) == 0 && directory_look(attempt->directory, name, &found) &&
+        (attempt->lock.held || found.age_s > UNLOCKED_LITTER_AGE_S)) {
+        trace("removing %s", name);
+        directory_remove(attempt->directory, name);
     }
-    time_t now = time(NULL);
-    struct dirent *item;
-    while ((item = readdir(listing)) != NULL) {
-        struct stat found;
-        if (strncmp(item->d_name, prefix, (size_t)prefix_bytes) != 0 ||
-            fstatat(attempt->directory, item->d_name, &found, AT_SYMLINK_NOFOLLOW) != 0) {
-            continue;
-        }
-        if (attempt->lock.held || now - found.st_mtime > UNLOCKED_LITTER_AGE_S) {
-            trace("removing %s", item->d_name);
-            files_remove_tree(attempt->directory, item->d_name);
-        }
-    }
-    closedir(listing);
 }
 
 /* Move an incomplete runtime out of the way and remove it. */
-static int remove_incomplete(const struct attempt *attempt)
+static disk_error remove_incomplete(const struct attempt *attempt)
 {
     char aside[NAME_BYTES];
     temporary_name(attempt->archive, aside);
-    if (renameat(attempt->directory, attempt->archive->runtime_id, attempt->directory, aside) != 0) {
-        return errno == ENOENT ? 0 : errno;
+    disk_error error = directory_rename(attempt->directory, attempt->archive->runtime_id, aside);
+    if (error != 0) {
+        return disk_error_is_missing(error) ? 0 : error;
     }
-    return files_remove_tree(attempt->directory, aside);
+    return directory_remove(attempt->directory, aside);
 }
 
 /* Give the temporary directory its final name. Another copy may have been faster where there are no locks. */
 static bool publish(const struct attempt *attempt, const char *temporary, struct failure *failure)
 {
     const char *name = attempt->archive->runtime_id;
-    int error = 0;
+    disk_error error = 0;
     for (int i = 0; i < MAX_RENAMES; i++) {
-        if (renameat(attempt->directory, temporary, attempt->directory, name) == 0) {
-            fsync(attempt->directory); /* where this is refused, the rename is as durable as it gets */
+        error = directory_rename(attempt->directory, temporary, name);
+        if (error == 0) {
+            directory_flush(attempt->directory);
             return true;
         }
-        error = errno;
         if (is_complete(attempt->archive, attempt->directory, name)) {
-            files_remove_tree(attempt->directory, temporary);
+            directory_remove(attempt->directory, temporary);
             return true;
         }
-        if (error != EEXIST && error != ENOTEMPTY && error != ENOTDIR) {
+        if (!disk_error_is_taken(error)) {
             break;
         }
         error = remove_incomplete(attempt);
@@ -133,7 +115,7 @@ static bool publish(const struct attempt *attempt, const char *temporary, struct
             break;
         }
     }
-    return fail(failure, FAILURE_PLACE, "can't rename %s to %s: %s", temporary, name, strerror(error));
+    return fail(failure, FAILURE_PLACE, "can't rename %s to %s: %s", temporary, name, disk_error_text(error));
 }
 
 /* Unpack into a temporary directory and publish it; whatever fails, the temporary directory goes. */
@@ -142,45 +124,34 @@ static bool unpack_and_publish(const struct attempt *attempt, struct failure *fa
     bool done = false;
     char temporary[NAME_BYTES];
     temporary_name(attempt->archive, temporary);
-    if (mkdirat(attempt->directory, temporary, 0755) != 0) {
-        return fail(failure, FAILURE_PLACE, "can't be written to: %s", strerror(errno));
+    struct directory *root = NULL;
+    disk_error error = directory_make(attempt->directory, temporary);
+    if (error != 0) {
+        return fail(failure, FAILURE_PLACE, "can't be written to: %s", disk_error_text(error));
     }
-    int root = openat(attempt->directory, temporary, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (root < 0) {
-        fail(failure, FAILURE_PLACE, "can't be used: %s", strerror(errno));
+    error = directory_open_child(attempt->directory, temporary, &root);
+    if (error != 0) {
+        fail(failure, FAILURE_PLACE, "can't be used: %s", disk_error_text(error));
         goto cleanup;
     }
     if (!unpack_all(attempt->bundle, attempt->archive, root, failure)) {
         goto cleanup;
     }
-    int error = files_sync_directories(attempt->directory, temporary);
+    error = directory_flush_tree(attempt->directory, temporary);
     if (error != 0) {
-        fail(failure, FAILURE_PLACE, "can't be flushed to the disk: %s", strerror(error));
+        fail(failure, FAILURE_PLACE, "can't be flushed to the disk: %s", disk_error_text(error));
         goto cleanup;
     }
+    directory_close(root); /* Windows doesn't rename an open directory */
+    root = NULL;
     done = publish(attempt, temporary, failure);
     trace("flushed and renamed");
 cleanup:
-    if (root >= 0) {
-        close(root);
-    }
+    directory_close(root);
     if (!done) {
-        files_remove_tree(attempt->directory, temporary);
+        directory_remove(attempt->directory, temporary);
     }
     return done;
-}
-
-/* Some systems refuse to run programs without saying so in the mount flags: try to map a file for execution. */
-static bool allows_execution(const struct attempt *attempt)
-{
-    enum { PROBE_BYTES = 4096 };
-    void *probe = mmap(NULL, PROBE_BYTES, PROT_READ | PROT_EXEC, MAP_PRIVATE, attempt->lock.descriptor, 0);
-    if (probe != MAP_FAILED) {
-        munmap(probe, PROBE_BYTES);
-        return true;
-    }
-    return (errno != EPERM && errno != EACCES) ||
-           place_reject(attempt->place, "programs can't run from it: %s", strerror(errno));
 }
 
 /* Check for room; an incomplete runtime makes some if need be. */
@@ -191,8 +162,8 @@ static bool make_room(const struct attempt *attempt)
     if (place_has_room(place, attempt->directory, size_bytes, attempt->archive->num_entries)) {
         return true;
     }
-    if (faccessat(attempt->directory, attempt->archive->runtime_id, F_OK, AT_SYMLINK_NOFOLLOW) != 0 ||
-        remove_incomplete(attempt) != 0) {
+    struct disk_facts found;
+    if (!directory_look(attempt->directory, attempt->archive->runtime_id, &found) || remove_incomplete(attempt) != 0) {
         return false;
     }
     free(place->reason);
@@ -207,7 +178,7 @@ static bool unpack_in_place(struct attempt *attempt, struct failure *failure)
     char lock_name[NAME_BYTES];
     snprintf(lock_name, sizeof lock_name, "%s.lock", attempt->archive->runtime_id);
     attempt->directory = place_open(attempt->place, true);
-    if (attempt->directory < 0 || !lock_acquire(&attempt->lock, attempt->directory, lock_name, failure)) {
+    if (attempt->directory == NULL || !lock_acquire(&attempt->lock, attempt->directory, lock_name, failure)) {
         goto cleanup;
     }
     trace("locked %s", attempt->place->path);
@@ -215,16 +186,14 @@ static bool unpack_in_place(struct attempt *attempt, struct failure *failure)
         done = true;
         goto cleanup;
     }
-    remove_litter(attempt);
-    done = allows_execution(attempt) && make_room(attempt) && unpack_and_publish(attempt, failure);
+    directory_visit(attempt->directory, remove_litter, attempt);
+    done = place_allows_execution(attempt->place, &attempt->lock) && make_room(attempt) && unpack_and_publish(attempt, failure);
     if (done) {
         prune_unused(attempt->directory, attempt->archive->runtime_id);
     }
 cleanup:
     lock_release(&attempt->lock);
-    if (attempt->directory >= 0) {
-        close(attempt->directory);
-    }
+    directory_close(attempt->directory);
     if (failure->kind == FAILURE_PLACE) {
         place_reject(attempt->place, "%s", failure->text != NULL ? failure->text : "out of memory");
         failure_clear(failure);
@@ -236,14 +205,12 @@ cleanup:
 static struct place *find_complete(const struct archive *archive, struct places *places)
 {
     for (size_t i = 0; i < places->num_places; i++) {
-        int directory = place_open(&places->items[i], false);
-        bool complete = directory >= 0 && is_complete(archive, directory, archive->runtime_id);
+        struct directory *directory = place_open(&places->items[i], false);
+        bool complete = directory != NULL && is_complete(archive, directory, archive->runtime_id);
         if (complete) {
             prune_mark_used(directory, archive->runtime_id);
         }
-        if (directory >= 0) {
-            close(directory);
-        }
+        directory_close(directory);
         if (complete) {
             return &places->items[i];
         }
@@ -256,11 +223,11 @@ static struct place *unpack_somewhere(const struct bundle *bundle, const struct 
                                       struct places *places, struct failure *failure)
 {
     struct place *found = NULL;
-    mode_t umask_before = umask(0022);
+    disk_begin_writing();
     signals_catch();
     for (size_t i = 0; i < places->num_places && found == NULL && failure->kind == FAILURE_NONE; i++) {
         struct attempt attempt = {
-            .bundle = bundle, .archive = archive, .place = &places->items[i], .directory = -1, .lock = {-1, false}};
+            .bundle = bundle, .archive = archive, .place = &places->items[i], .lock = {DISK_FILE_NONE, false}};
         if (unpack_in_place(&attempt, failure)) {
             found = attempt.place;
         } else if (attempt.place->reason != NULL) {
@@ -268,7 +235,7 @@ static struct place *unpack_somewhere(const struct bundle *bundle, const struct 
         }
     }
     signals_release();
-    umask(umask_before);
+    disk_end_writing();
     if (signals_pending() != 0) {
         fail(failure, FAILURE_INTERRUPTED, "interrupted while unpacking");
     } else if (found == NULL && failure->kind == FAILURE_NONE) {

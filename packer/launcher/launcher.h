@@ -18,7 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PACKER_TARGET "linux-x86_64"
+#include "platform_values.h"
+
 #define RUNTIME_PREFIX "runtime/" PACKER_TARGET "/"
 #define RUNTIME_ID_NAME "runtime.id"
 #define RUNTIME_ID_DIGITS 64

@@ -4,10 +4,11 @@
 #ifndef PACKER_LOCK_H
 #define PACKER_LOCK_H
 
+#include "disk.h"
 #include "launcher.h"
 
 struct file_lock {
-    int descriptor; /* of the lock file; -1 when closed */
+    disk_file file; /* the lock file */
     bool held;      /* false where the file system has no locks */
 };
 
@@ -15,7 +16,8 @@ struct file_lock {
  * Create the lock file `name` in `directory` and lock it, waiting as long as it takes; fails as INTERRUPTED after a
  * signal, or as PLACE. Release with lock_release(), also after a failure.
  */
-bool lock_acquire(struct file_lock *lock, int directory, const char *name, struct failure *failure);
+bool lock_acquire(struct file_lock *lock, const struct directory *directory, const char *name,
+                  struct failure *failure);
 void lock_release(struct file_lock *lock);
 
 #endif

@@ -7,7 +7,6 @@
 #include "cache.h"
 #include "crc32.h"
 #include "execute.h"
-#include "libc_choice.h"
 #include "platform.h"
 
 #include <stdlib.h>
@@ -33,9 +32,7 @@ static bool launch(struct context *context, struct failure *failure)
         return false;
     }
     trace("the runtime is complete in %s", context->runtime_path);
-    enum libc_choice choice = libc_choose(context->runtime_path);
-    trace("using the %s C library", libc_choice_name(choice));
-    return execute_runtime(&context->bundle, context->runtime_path, choice, context->num_arguments, context->arguments,
+    return execute_runtime(&context->bundle, context->runtime_path, context->num_arguments, context->arguments,
                            failure);
 }
 
@@ -43,14 +40,16 @@ int main(int num_arguments, char **arguments)
 {
     struct failure failure = {.kind = FAILURE_NONE};
     struct context context = {
-        .num_arguments = num_arguments, .arguments = arguments, .bundle = {.descriptor = -1}};
+        .num_arguments = num_arguments, .arguments = arguments, .bundle = {.file = DISK_FILE_NONE}};
     platform_open_standard_streams();
     trace_start();
     crc32_prepare();
     launch(&context, &failure);
     int exit_code = failure_exit_code(&failure);
     if (failure.kind != FAILURE_INTERRUPTED) {
-        say("error: %s", failure.text != NULL ? failure.text : "out of memory");
+        const char *text = failure.text != NULL ? failure.text : "out of memory";
+        say("error: %s", text);
+        platform_show_failure(text);
     }
     failure_clear(&failure);
     free(context.runtime_path);

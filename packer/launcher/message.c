@@ -2,30 +2,17 @@
  * Text for the user: failures, one-line messages, timing lines, and formatted strings.
  */
 #include "launcher.h"
+#include "platform.h"
 #include "signals.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
-static struct timespec trace_origin;
+static double trace_origin_ms;
 static bool trace_wanted;
-
-/* Write all of `text` to standard error; there is nowhere to report a failure of that to. */
-static void write_error_stream(const char *text, size_t text_bytes)
-{
-    while (text_bytes > 0) {
-        ssize_t written = write(STDERR_FILENO, text, text_bytes);
-        if (written <= 0) {
-            return;
-        }
-        text += written;
-        text_bytes -= (size_t)written;
-    }
-}
 
 static void write_line(const char *prefix, const char *format, va_list arguments)
 {
@@ -40,7 +27,7 @@ static void write_line(const char *prefix, const char *format, va_list arguments
         line = NULL;
         goto cleanup;
     }
-    write_error_stream(line, (size_t)line_bytes); /* one call, so lines of parallel starts don't mix */
+    platform_write_error(line, (size_t)line_bytes); /* one call, so lines of parallel starts don't mix */
 cleanup:
     free(line);
     free(body);
@@ -91,7 +78,7 @@ void trace_start(void)
 {
     const char *wanted = environment_text("PACKER_LAUNCHER_TRACE");
     trace_wanted = wanted != NULL && strcmp(wanted, "1") == 0;
-    clock_gettime(CLOCK_MONOTONIC, &trace_origin);
+    trace_origin_ms = platform_clock_ms();
 }
 
 void trace(const char *format, ...)
@@ -99,12 +86,8 @@ void trace(const char *format, ...)
     if (!trace_wanted) {
         return;
     }
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    double elapsed_ms =
-        (double)(now.tv_sec - trace_origin.tv_sec) * 1e3 + (double)(now.tv_nsec - trace_origin.tv_nsec) / 1e6;
     char prefix[48];
-    snprintf(prefix, sizeof prefix, "launcher: %9.3f ms  ", elapsed_ms);
+    snprintf(prefix, sizeof prefix, "launcher: %9.3f ms  ", platform_clock_ms() - trace_origin_ms);
     va_list arguments;
     va_start(arguments, format);
     write_line(prefix, format, arguments);
@@ -114,7 +97,7 @@ void trace(const char *format, ...)
 static _Noreturn void out_of_memory(void)
 {
     static const char text[] = "error: out of memory while starting; close other programs and try again\n";
-    write_error_stream(text, sizeof text - 1);
+    platform_write_error(text, sizeof text - 1);
     _exit(EXIT_CODE_MACHINE);
 }
 
@@ -138,10 +121,4 @@ void *allocate(size_t count, size_t item_bytes)
         out_of_memory();
     }
     return memory;
-}
-
-const char *environment_text(const char *name)
-{
-    const char *value = getenv(name);
-    return value != NULL && value[0] != '\0' ? value : NULL;
 }

@@ -60,21 +60,21 @@ static bool check_path(const struct bundle *bundle, const struct stat *opened, s
 
 bool bundle_open_self(struct bundle *bundle, struct failure *failure)
 {
-    *bundle = (struct bundle){.descriptor = -1};
+    *bundle = (struct bundle){.file = DISK_FILE_NONE};
     bundle->path = own_path(&bundle->path_from_proc);
     if (bundle->path == NULL) {
         return fail(failure, FAILURE_MACHINE,
                     "can't find the file this program was started from (%s). Mount /proc, or start it by its full path.",
                     strerror(errno));
     }
-    bundle->descriptor = open(bundle->path_from_proc ? PROC_SELF_EXE : bundle->path, O_RDONLY | O_CLOEXEC);
-    if (bundle->descriptor < 0) {
+    bundle->file = open(bundle->path_from_proc ? PROC_SELF_EXE : bundle->path, O_RDONLY | O_CLOEXEC);
+    if (bundle->file < 0) {
         return fail(failure, FAILURE_MACHINE,
                     "%s can't be read: %s. Make it readable with: chmod u+r '%s'", bundle->path, strerror(errno),
                     bundle->path);
     }
     struct stat opened;
-    if (fstat(bundle->descriptor, &opened) != 0 || opened.st_size < 0) {
+    if (fstat((int)bundle->file, &opened) != 0 || opened.st_size < 0) {
         return fail(failure, FAILURE_MACHINE, "%s can't be examined: %s.", bundle->path, strerror(errno));
     }
     bundle->size_bytes = (uint64_t)opened.st_size;
@@ -92,6 +92,46 @@ unsigned platform_num_cpus(void)
     cpu_set_t allowed;
     int count = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
     return count > 0 ? (unsigned)count : 1;
+}
+
+unsigned long platform_process_id(void)
+{
+    return (unsigned long)getpid();
+}
+
+bool platform_is_absolute(const char *path)
+{
+    return path[0] == '/';
+}
+
+double platform_clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+void platform_write_error(const char *text, size_t text_bytes)
+{
+    while (text_bytes > 0) {
+        ssize_t written = write(STDERR_FILENO, text, text_bytes);
+        if (written <= 0) {
+            return;
+        }
+        text += written;
+        text_bytes -= (size_t)written;
+    }
+}
+
+void platform_show_failure(const char *text)
+{
+    (void)text; /* a terminal stays open; a desktop keeps what was printed in its log */
+}
+
+const char *environment_text(const char *name)
+{
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
 void platform_random(void *bytes, size_t num_bytes)

@@ -3,23 +3,25 @@
  */
 #include "launcher.h"
 #include "prune.h"
-#include "files.h"
+#include "disk.h"
+#include "platform.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 enum { DAY_S = 24 * 60 * 60, UNUSED_AGE_S = 90 * DAY_S, NAME_BYTES = 256 };
 
-void prune_mark_used(int directory, const char *name)
+/* What the visit of a cache directory needs to know. */
+struct pruning {
+    const struct directory *directory;
+    const char *keep;
+};
+
+void prune_mark_used(const struct directory *directory, const char *name)
 {
-    struct stat found;
-    if (fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && time(NULL) - found.st_mtime > DAY_S) {
-        utimensat(directory, name, NULL, AT_SYMLINK_NOFOLLOW);
+    struct disk_facts found;
+    if (directory_look(directory, name, &found) && found.age_s > DAY_S) {
+        directory_touch(directory, name);
     }
 }
 
@@ -30,35 +32,31 @@ static bool is_runtime_id(const char *name)
 }
 
 /* Move a runtime aside, so that no start finds it half removed, then remove it and its lock file. */
-static void remove_runtime(int directory, const char *name)
+static void remove_runtime(const struct directory *directory, const char *name)
 {
     char aside[NAME_BYTES];
-    snprintf(aside, sizeof aside, "%.*s.tmp.%ld.unused", RUNTIME_ID_DIGITS, name, (long)getpid());
-    if (renameat(directory, name, directory, aside) != 0) {
+    snprintf(aside, sizeof aside, "%.*s.tmp.%lu.unused", RUNTIME_ID_DIGITS, name, platform_process_id());
+    if (directory_rename(directory, name, aside) != 0) {
         return;
     }
     trace("removing %s, unused for %d days", name, UNUSED_AGE_S / DAY_S);
-    files_remove_tree(directory, aside);
+    directory_remove(directory, aside);
     snprintf(aside, sizeof aside, "%.*s.lock", RUNTIME_ID_DIGITS, name);
-    unlinkat(directory, aside, 0);
+    directory_remove(directory, aside);
 }
 
-void prune_unused(int directory, const char *keep)
+static void prune_one(void *context, const char *name)
 {
-    int descriptor = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *listing = descriptor >= 0 ? fdopendir(descriptor) : NULL;
-    if (listing == NULL) {
-        return;
+    const struct pruning *pruning = context;
+    struct disk_facts found;
+    if (is_runtime_id(name) && strcmp(name, pruning->keep) != 0 && directory_look(pruning->directory, name, &found) &&
+        found.is_directory && found.age_s > UNUSED_AGE_S) {
+        remove_runtime(pruning->directory, name);
     }
-    time_t now = time(NULL);
-    struct dirent *item;
-    while ((item = readdir(listing)) != NULL) {
-        struct stat found;
-        if (is_runtime_id(item->d_name) && strcmp(item->d_name, keep) != 0 &&
-            fstatat(directory, item->d_name, &found, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(found.st_mode) &&
-            now - found.st_mtime > UNUSED_AGE_S) {
-            remove_runtime(directory, item->d_name);
-        }
-    }
-    closedir(listing);
+}
+
+void prune_unused(const struct directory *directory, const char *keep)
+{
+    struct pruning pruning = {.directory = directory, .keep = keep};
+    directory_visit(directory, prune_one, &pruning);
 }

@@ -7,12 +7,13 @@
 #ifndef PACKER_PRUNE_H
 #define PACKER_PRUNE_H
 
+#include "disk.h"
 #include "launcher.h"
 
 /* Mark the runtime `name` in the open cache directory as used now; where that is refused, it stays as it was. */
-void prune_mark_used(int directory, const char *name);
+void prune_mark_used(const struct directory *directory, const char *name);
 
 /* Remove the runtimes in the open cache directory, other than `keep`, that were not used for long. */
-void prune_unused(int directory, const char *keep);
+void prune_unused(const struct directory *directory, const char *keep);
 
 #endif

@@ -4,7 +4,7 @@
 #ifndef PACKER_SIGNALS_H
 #define PACKER_SIGNALS_H
 
-/* Start catching SIGHUP, SIGINT and SIGTERM (those that the parent didn't ask to ignore). */
+/* Start catching SIGHUP, SIGINT and SIGTERM (those that the parent didn't ask to ignore), or their like. */
 void signals_catch(void);
 
 /* Give every signal back the disposition it had before signals_catch(). */

@@ -4,16 +4,10 @@
 #include "launcher.h"
 #include "unpack.h"
 #include "crc32.h"
-#include "files.h"
+#include "disk.h"
 #include "signals.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "zstd.h"
 
@@ -23,7 +17,7 @@ enum { INPUT_BYTES = 128 * 1024, OUTPUT_BYTES = 256 * 1024 };
 struct transfer {
     const struct bundle *bundle;
     const struct archive_entry *entry;
-    int descriptor;
+    disk_file file;
     uint64_t position_bytes; /* in the packed file */
     uint64_t left_bytes;     /* still to read there */
     uint64_t written_bytes;
@@ -78,9 +72,9 @@ static bool write_piece(struct transfer *transfer, const uint8_t *data, size_t d
     if (data_bytes > transfer->entry->size_bytes - transfer->written_bytes) {
         return entry_damaged(transfer, failure, "unpacks to more than its size");
     }
-    int error = files_write(transfer->descriptor, data, data_bytes);
+    disk_error error = file_write(transfer->file, data, data_bytes);
     if (error != 0) {
-        return fail(failure, FAILURE_PLACE, "can't write %s: %s", transfer->entry->path, strerror(error));
+        return fail(failure, FAILURE_PLACE, "can't write %s: %s", transfer->entry->path, disk_error_text(error));
     }
     transfer->crc32 = crc32_update(transfer->crc32, data, data_bytes);
     transfer->written_bytes += data_bytes;
@@ -150,41 +144,36 @@ static bool finish_file(const struct transfer *transfer, struct failure *failure
     if (transfer->crc32 != entry->crc32) {
         return entry_damaged(transfer, failure, "has the wrong checksum (CRC-32)");
     }
-    struct stat written;
-    int changed = fchmod(transfer->descriptor, entry->executable ? 0755 : 0644); /* some file systems refuse */
-    if (fstat(transfer->descriptor, &written) != 0 ||
-        (entry->executable && changed != 0 && (written.st_mode & S_IXUSR) == 0)) {
-        return fail(failure, FAILURE_PLACE, "can't make %s executable: %s", entry->path, strerror(errno));
-    }
-    sync_file_range(transfer->descriptor, 0, 0, SYNC_FILE_RANGE_WRITE); /* only a hint; fsync comes last */
-    return true;
+    disk_error error = file_finish(transfer->file, entry->executable);
+    return error == 0 ||
+           fail(failure, FAILURE_PLACE, "can't finish %s: %s", entry->path, disk_error_text(error));
 }
 
 bool unpack_entry(struct unpacker *unpacker, const struct bundle *bundle, const struct archive *archive,
-                  const struct archive_entry *entry, int root, struct failure *failure)
+                  const struct archive_entry *entry, const struct directory *root, struct failure *failure)
 {
     bool done = false;
     struct transfer transfer = {
-        .bundle = bundle, .entry = entry, .descriptor = -1, .left_bytes = entry->stored_bytes};
+        .bundle = bundle, .entry = entry, .file = DISK_FILE_NONE, .left_bytes = entry->stored_bytes};
     if (!archive_data_offset(bundle, archive, entry, &transfer.position_bytes, failure)) {
         goto cleanup;
     }
-    transfer.descriptor = openat(root, entry->path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (transfer.descriptor < 0) {
-        int error = errno;
-        if (error == EEXIST || error == ENOTDIR || error == EISDIR) { /* the directory was empty before */
-            entry_damaged(&transfer, failure, "appears twice, or as a file and as a directory");
-        } else {
-            fail(failure, FAILURE_PLACE, "can't create %s: %s", entry->path, strerror(error));
-        }
+    disk_error error = file_create(root, entry->path, &transfer.file);
+    if (disk_error_is_taken(error)) { /* the directory was empty before */
+        entry_damaged(&transfer, failure, "appears twice, or as a file and as a directory");
+        goto cleanup;
+    }
+    if (error != 0) {
+        fail(failure, FAILURE_PLACE, "can't create %s: %s", entry->path, disk_error_text(error));
         goto cleanup;
     }
     done = (entry->method == METHOD_STORED ? copy_stored(unpacker, &transfer, failure)
                                            : decode_zstandard(unpacker, &transfer, failure)) &&
            finish_file(&transfer, failure);
 cleanup:
-    if (transfer.descriptor >= 0 && close(transfer.descriptor) != 0 && done) {
-        done = fail(failure, FAILURE_PLACE, "can't write %s: %s", entry->path, strerror(errno));
+    error = transfer.file != DISK_FILE_NONE ? file_close(transfer.file) : 0;
+    if (done && error != 0) {
+        done = fail(failure, FAILURE_PLACE, "can't write %s: %s", entry->path, disk_error_text(error));
     }
     return done;
 }

@@ -24,9 +24,10 @@ void unpacker_close(struct unpacker *unpacker);
  * wrong, as PLACE when the disk refuses them, as INTERRUPTED after a signal.
  */
 bool unpack_entry(struct unpacker *unpacker, const struct bundle *bundle, const struct archive *archive,
-                  const struct archive_entry *entry, int root, struct failure *failure);
+                  const struct archive_entry *entry, const struct directory *root, struct failure *failure);
 
 /* Unpack every entry of the archive below `root` with several threads, and flush the files to the disk. */
-bool unpack_all(const struct bundle *bundle, const struct archive *archive, int root, struct failure *failure);
+bool unpack_all(const struct bundle *bundle, const struct archive *archive, const struct directory *root,
+                struct failure *failure);
 
 #endif

@@ -3,18 +3,15 @@
  */
 #include "launcher.h"
 #include "unpack.h"
-#include "files.h"
+#include "disk.h"
 #include "platform.h"
 #include "signals.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 enum { MAX_THREADS = 8, THREAD_STACK_BYTES = 1024 * 1024, QUIET_S = 1 };
 
@@ -22,7 +19,7 @@ enum { MAX_THREADS = 8, THREAD_STACK_BYTES = 1024 * 1024, QUIET_S = 1 };
 struct work {
     const struct bundle *bundle;
     const struct archive *archive;
-    int root;
+    const struct directory *root;
     const struct archive_entry **order; /* entries, the largest first */
     atomic_size_t next;                 /* index into `order` */
     atomic_bool stop;
@@ -119,26 +116,23 @@ static void run_threads(struct work *work, unsigned wanted)
 }
 
 /* Flush every unpacked file; write-back started when each was closed, so this mostly waits once. */
-static bool sync_files(const struct archive *archive, int root, struct failure *failure)
+static bool sync_files(const struct archive *archive, const struct directory *root, struct failure *failure)
 {
     for (size_t i = 0; i < archive->num_entries; i++) {
         const char *path = archive->entries[i].path;
         if (signals_pending() != 0) {
             return fail(failure, FAILURE_INTERRUPTED, "interrupted while unpacking");
         }
-        int descriptor = openat(root, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-        int error = descriptor < 0 ? errno : files_sync(descriptor);
-        if (descriptor >= 0) {
-            close(descriptor);
-        }
+        disk_error error = directory_flush_file(root, path);
         if (error != 0) {
-            return fail(failure, FAILURE_PLACE, "can't flush %s to the disk: %s", path, strerror(error));
+            return fail(failure, FAILURE_PLACE, "can't flush %s to the disk: %s", path, disk_error_text(error));
         }
     }
     return true;
 }
 
-bool unpack_all(const struct bundle *bundle, const struct archive *archive, int root, struct failure *failure)
+bool unpack_all(const struct bundle *bundle, const struct archive *archive, const struct directory *root,
+                struct failure *failure)
 {
     bool done = false;
     struct work work = {
@@ -151,13 +145,13 @@ bool unpack_all(const struct bundle *bundle, const struct archive *archive, int 
     work.order = allocate(archive->num_entries, sizeof *work.order);
     for (size_t i = 0; i < archive->num_entries; i++) {
         work.order[i] = &archive->entries[i];
-        int error = files_make_parents(root, archive->entries[i].path);
-        if (error == ENOTDIR) {
+        disk_error error = directory_make_parents(root, archive->entries[i].path);
+        if (disk_error_is_taken(error)) {
             continue; /* a file where a directory is needed: unpack_entry() says so */
         }
         if (error != 0) {
             fail(failure, FAILURE_PLACE, "can't create the directory of %s: %s", archive->entries[i].path,
-                 strerror(error));
+                 disk_error_text(error));
             goto cleanup;
         }
     }

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packer.errors import BuildError
+from packer.runtimes import licences_windows
+from packer.runtimes.component import Component, first_text
 from packer.toolchain import c_library
 from packer.toolchain.frozen import CHECKOUT, python_version
 
 if TYPE_CHECKING:
     from packer.toolchain.llama_cpp import BuildTools
+    from packer.toolchain.windows_python import WindowsPython
 
 PYTHON_PACKAGES = {
     "blinker": "MIT",
@@ -50,19 +53,18 @@ SYSTEM_LIBRARIES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Component:
-    """One part of a runtime: its name, version, SPDX licence expression and licence text."""
+def components(tools: BuildTools, tree: Path, windows: WindowsPython | None = None) -> list[Component]:
+    """List everything inside the runtime in ``tree``, sorted by name. Raises BuildError when a text is missing.
 
-    name: str
-    version: str
-    licence: str
-    text: str
-
-
-def components(tools: BuildTools, tree: Path) -> list[Component]:
-    """List everything inside the runtime in ``tree``, sorted by name. Raises BuildError when a text is missing."""
-    found = [*_own(), *_native(tools), *_python_packages(tools), _c_library(), *_system_libraries(tree)]
+    ``windows`` is where CPython and the compiled packages came from in a runtime for Windows.
+    """
+    found = [*_own(), *_native(tools), *_python_packages(tools)]
+    if windows is None:
+        found += [_musl(tools), _c_library(), *_system_libraries(tree)]
+    else:
+        version = windows.version
+        found = [replace(part, version=version) if part.name == "CPython" else part for part in found]
+        found += licences_windows.components(tools.environment, windows, tree)
     return sorted(found, key=lambda component: component.name.lower())
 
 
@@ -84,7 +86,7 @@ def _cpython() -> Component:
             for name in (f"lib{version}-minimal", f"{version}-minimal", version)
         ),
     ]
-    return Component(name="CPython", version=python_version(), licence="PSF-2.0", text=_first_text("CPython", places))
+    return Component(name="CPython", version=python_version(), licence="PSF-2.0", text=first_text("CPython", places))
 
 
 def _native(tools: BuildTools) -> list[Component]:
@@ -99,27 +101,27 @@ def _native(tools: BuildTools) -> list[Component]:
             name="llama-cpp-python",
             version=binding.name.rpartition("-")[2],
             licence="MIT",
-            text=_first_text("llama-cpp-python", [binding / "LICENSE.md"]),
+            text=first_text("llama-cpp-python", [binding / "LICENSE.md"]),
         ),
         Component(
-            name="zstd", version="1.5", licence="BSD-3-Clause", text=_first_text("zstd", [sources.zstd / "LICENSE"])
-        ),
-        Component(
-            name="musl",
-            version="1.2",
-            licence="MIT",
-            text=_first_text("musl", [zig / "lib" / "libc" / "musl" / "COPYRIGHT", zig / "LICENSE"]),
+            name="zstd", version="1.5", licence="BSD-3-Clause", text=first_text("zstd", [sources.zstd / "LICENSE"])
         ),
         Component(
             name="LLVM libc++",
             version="as in zig",
             licence="Apache-2.0 WITH LLVM-exception",
-            text=_first_text("libc++", [zig / "lib" / "libcxx" / "LICENSE.TXT", zig / "LICENSE"]),
+            text=first_text("libc++", [zig / "lib" / "libcxx" / "LICENSE.TXT", zig / "LICENSE"]),
         ),
     ]
 
 
 LLAMA_CPP_COMMIT = "0c1e57098"
+
+
+def _musl(tools: BuildTools) -> Component:
+    zig = tools.environment.zig.parent
+    text = first_text("musl", [zig / "lib" / "libc" / "musl" / "COPYRIGHT", zig / "LICENSE"])
+    return Component(name="musl", version="1.2", licence="MIT", text=text)
 
 
 def _python_packages(tools: BuildTools) -> list[Component]:
@@ -147,7 +149,7 @@ def _c_library() -> Component:
         name="glibc",
         version=c_library.host_glibc_version() or "unknown",
         licence="LGPL-2.1-or-later",
-        text=_first_text("glibc", places, fallback="GNU C Library, GNU Lesser General Public License 2.1 or later.\n"),
+        text=first_text("glibc", places, fallback="GNU C Library, GNU Lesser General Public License 2.1 or later.\n"),
     )
 
 
@@ -169,16 +171,7 @@ def _system_text(stem: str, name: str, licence: str) -> str:
         answer = ""
     packages = [line.split(":")[0] for line in answer.splitlines()]
     places = [Path(f"/usr/share/doc/{package}/copyright") for package in packages]
-    return _first_text(name, places, fallback=f"{name}, licence {licence}, as distributed by the build system.\n")
-
-
-def _first_text(name: str, places: list[Path], *, fallback: str | None = None) -> str:
-    for path in places:
-        if path.is_file():
-            return path.read_text(encoding="utf-8", errors="replace")
-    if fallback is None:
-        raise BuildError(f"{name}: no licence text found in {', '.join(str(path) for path in places)}")
-    return fallback
+    return first_text(name, places, fallback=f"{name}, licence {licence}, as distributed by the build system.\n")
 
 
 def spdx_document(parts: list[Component], *, name: str) -> bytes:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from packer import __version__
+from packer.container import layout
 from packer.container.reader import open_bundle
 from packer.container.writer import complete_or_nothing
 from packer.errors import InputError
-from packer.runtimes.recipe import LAUNCHER_NAME, TARGET, build_runtime
+from packer.runtimes.recipe import TARGETS, build_runtime
 from packer.toolchain.build_cache import BuildCache, NotBuiltError, default_build_cache
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from packer.container.manifest import TargetSummary
 
 STORE_VARIABLE = "PACKER_RUNTIMES_DIR"
-TARGETS = (TARGET,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ class RuntimeStore:
     def find(self, target: str) -> StoredRuntime | None:
         """Return the runtime to pack for ``target``: the one built for this checkout, else an added one."""
         _check_target(target)
-        built = self._built()
+        built = self._built(target)
         if built is not None:
             return built
         return next((runtime for runtime in self._added() if runtime.target == target and runtime.usable), None)
@@ -86,12 +86,12 @@ class RuntimeStore:
     def build(self, target: str, note: Callable[[str], None]) -> StoredRuntime:
         """Build the runtime of ``target`` when it is missing. Raises BuildError."""
         _check_target(target)
-        return _open(build_runtime(self.cache, note), "built")
+        return _open(build_runtime(self.cache, target, note), "built")
 
     def runtimes(self) -> list[StoredRuntime]:
-        """All runtimes at hand, the built one first."""
-        built = self._built()
-        return ([built] if built else []) + self._added()
+        """All runtimes at hand, the built ones first."""
+        built = [self._built(target) for target in TARGETS]
+        return [runtime for runtime in built if runtime is not None] + self._added()
 
     def add(self, path: Path) -> StoredRuntime:
         """Verify a runtime file and keep a copy. Raises InputError or DamagedError."""
@@ -130,10 +130,10 @@ class RuntimeStore:
                 runtime.path.unlink()
         return chosen
 
-    def _built(self) -> StoredRuntime | None:
+    def _built(self, target: str) -> StoredRuntime | None:
         looking = dataclasses.replace(self.cache, may_build=False)
         with contextlib.suppress(NotBuiltError):
-            return _open(build_runtime(looking, lambda _text: None), "built")
+            return _open(build_runtime(looking, target, lambda _text: None), "built")
         return None
 
     def _added(self) -> list[StoredRuntime]:
@@ -155,9 +155,9 @@ def _check_target(target: str) -> None:
 def _open(path: Path, origin: str) -> StoredRuntime:
     with open_bundle(path) as bundle:
         manifest = bundle.manifest
-        if LAUNCHER_NAME not in bundle.entries or len(manifest.targets) != 1:
+        target, summary = next(iter(manifest.targets.items()), ("", None))
+        if layout.launcher_name(target) not in bundle.entries or len(manifest.targets) != 1 or summary is None:
             raise InputError(f"{path}: is not a runtime file; expected one made by packer runtimes build")
-    target, summary = next(iter(manifest.targets.items()))
     return StoredRuntime(
         target=target, summary=summary, packer_version=manifest.packer_version, path=path, origin=origin
     )

@@ -54,11 +54,16 @@ class FrozenInputs:
     libraries: Path
 
 
-def frozen_digest(inputs: FrozenInputs) -> str:
-    """Digest of everything that decides the content of the frozen runtime."""
+def frozen_files() -> list[Path]:
+    """The checkout's own files that get frozen."""
     files = [CHECKOUT / name for name in FROZEN_FILES]
     for package in FROZEN_PACKAGES:
         files += [path for path in (CHECKOUT / package).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    return files
+
+
+def frozen_digest(inputs: FrozenInputs) -> str:
+    """Digest of everything that decides the content of the frozen runtime."""
     recipe = [Path(__file__), Path(c_library.__file__), Path(python_library.__file__)]
     return digest_of(
         [
@@ -66,7 +71,7 @@ def frozen_digest(inputs: FrozenInputs) -> str:
             inputs.libraries.name,
             python_identity(),
             file_sha256(ENVIRONMENT_LOCK),
-            digest_of_files(CHECKOUT, files + recipe),
+            digest_of_files(CHECKOUT, frozen_files() + recipe),
             c_library.identity(),
         ]
     )
@@ -78,7 +83,7 @@ def frozen_runtime(inputs: FrozenInputs, note: Callable[[str], None]) -> Path:
     def build(work: Path) -> None:
         note("freezing the Python runtime")
         stage = work / "stage"
-        _stage_packages(stage, inputs)
+        stage_packages(stage, inputs.tools)
         scratch = work / "pyinstaller"
         _run_pyinstaller(inputs, stage, scratch, work)
         tree = work / "tree"
@@ -92,14 +97,15 @@ def frozen_runtime(inputs: FrozenInputs, note: Callable[[str], None]) -> Path:
     return inputs.tools.cache.get_or_build("frozen", digest, build) / "tree"
 
 
-def _stage_packages(stage: Path, inputs: FrozenInputs) -> None:
+def stage_packages(stage: Path, tools: BuildTools) -> None:
+    """Put everything of our own that gets frozen into ``stage``, and of the others only the modules we use."""
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
     for package in FROZEN_PACKAGES:
         shutil.copytree(CHECKOUT / package, stage / package, ignore=ignored)
     for name in FROZEN_FILES:
         shutil.copy(CHECKOUT / name, stage / name)
-    _stage_modules(stage / "llama_cpp", inputs.tools.sources.llama_cpp_python / "llama_cpp", BINDING_MODULES)
-    installed = inputs.tools.environment.site_packages
+    _stage_modules(stage / "llama_cpp", tools.sources.llama_cpp_python / "llama_cpp", BINDING_MODULES)
+    installed = tools.environment.site_packages
     _stage_modules(stage / "prometheus_client", installed / "prometheus_client", METRICS_MODULES)
     (stage / "chat.py").write_text("from runtime.cli import main\n\nraise SystemExit(main())\n", encoding="utf-8")
 
@@ -114,15 +120,21 @@ def _stage_modules(package: Path, source: Path, modules: tuple[str, ...]) -> Non
         shutil.copy(source / name, target)
 
 
-def _run_pyinstaller(inputs: FrozenInputs, stage: Path, scratch: Path, work: Path) -> None:
-    options = ["--noconfirm", "--clean", "--onedir", "--name", "chat", "--log-level", "WARN"]
-    options += ["--paths", str(stage), "--distpath", str(scratch / "dist"), "--workpath", str(scratch / "work")]
-    options += ["--specpath", str(scratch), "--add-data", f"{stage / 'web_ui' / 'static'}:web_ui/static"]
+def analysis_options(stage: Path) -> list[str]:
+    """PyInstaller's options that say what gets frozen from ``stage``, the same for every target."""
+    options = ["--onedir", "--name", "chat", "--log-level", "WARN", "--paths", str(stage)]
+    options += ["--add-data", f"{stage / 'web_ui' / 'static'}:web_ui/static"]
     if (stage / "web_ui" / "templates").is_dir():
         options += ["--add-data", f"{stage / 'web_ui' / 'templates'}:web_ui/templates"]
     options += [f"--collect-submodules={name}" for name in ("runtime", "web_ui", "packer.container")]
     options += [f"--hidden-import={name}" for name in HIDDEN_IMPORTS]
     options += [f"--exclude-module={name}" for name in EXCLUDED_MODULES]
+    return options
+
+
+def _run_pyinstaller(inputs: FrozenInputs, stage: Path, scratch: Path, work: Path) -> None:
+    options = ["--noconfirm", "--clean", *analysis_options(stage), "--specpath", str(scratch)]
+    options += ["--distpath", str(scratch / "dist"), "--workpath", str(scratch / "work")]
     if shutil.which("strip"):
         options.append("--strip")
     environment = process.clean_environment(PYTHONPATH=str(stage), PYINSTALLER_CONFIG_DIR=str(scratch / "config"))

@@ -13,19 +13,18 @@ import importlib
 import importlib.util
 import logging
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from packer.errors import MachineError
+from runtime.llama import native
 from runtime.llama.log import LogCollector
 
 _LOG = logging.getLogger(__name__)
 
 PACKAGE = "llama_cpp"
 FOREIGN_SETTINGS = ("LLAMA_CPP_LIB_PATH", "GGML_BACKEND_PATH")
-VARIANT_PATTERN = re.compile(r"libggml-cpu-([A-Za-z0-9_]+)\.so")
 FEATURES_SHOWN = (
     "AMX_INT8",
     "AVX512_BF16",
@@ -89,16 +88,17 @@ def load_library() -> Library:
         if os.environ.pop(name, None) is not None:
             _LOG.warning("%s is ignored: this program brings its own libraries", name)
     directory = library_directory()
-    base = _load(directory / "libggml-base.so")
-    ggml = _load(directory / "libggml.so")
+    base = _load(directory / native.library_name("ggml-base"))
+    ggml = _load(directory / native.library_name("ggml"))
     try:
-        api = importlib.import_module(f"{PACKAGE}.llama_cpp")
+        with native.binding_import():
+            api = importlib.import_module(f"{PACKAGE}.llama_cpp")
     except (OSError, RuntimeError) as error:
         raise MachineError(f"{directory}: llama.cpp's libraries can't be loaded ({error})") from error
     log = LogCollector()
     callback = api.llama_log_callback(lambda level, text, _data: log.receive(level, text))
     api.llama_log_set(callback, None)
-    library = Library(api=api, ggml=ggml, base=base, libc=ctypes.CDLL(None), log=log, log_callback=callback)
+    library = Library(api=api, ggml=ggml, base=base, libc=native.c_library(), log=log, log_callback=callback)
     _load_backends(library, directory)
     return library
 
@@ -131,19 +131,9 @@ def _load_backends(library: Library, directory: Path) -> None:
     library.api.llama_backend_init()
 
 
-def describe_cpu_variant(library: Library, maps_path: Path = Path("/proc/self/maps")) -> CpuVariant:
-    """Name the CPU backend in use, from the libraries mapped into this process, and its instruction sets."""
-    try:
-        maps = maps_path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        maps = ""
-    return CpuVariant(name=variant_in_maps(maps) or "generic", features=_cpu_features(library))
-
-
-def variant_in_maps(maps: str) -> str | None:
-    """Return the variant whose library appears in the text of ``/proc/self/maps``, or ``None``."""
-    match = VARIANT_PATTERN.search(maps)
-    return match.group(1) if match else None
+def describe_cpu_variant(library: Library) -> CpuVariant:
+    """Name the CPU backend in use, from the libraries in this process, and its instruction sets."""
+    return CpuVariant(name=native.loaded_variant(library_directory()) or "generic", features=_cpu_features(library))
 
 
 def _cpu_features(library: Library) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from packer.errors import InputError, MachineError
+from runtime.llama import native
 from runtime.llama.vocab import Vocab
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from runtime.llama.library import Library
 
 LOAD_MODE_MMAP = 1
-SEEK_SET = 0
 DESCRIPTION_BYTES = 256
 
 Progress = Callable[[float], bool]
@@ -146,13 +146,11 @@ def _check_readable(path: Path) -> None:
 
 def _open_at(libc: ctypes.CDLL, path: Path, offset_bytes: int) -> int:
     """Return a ``FILE *`` of ``path`` positioned at ``offset_bytes``."""
-    libc.fopen.argtypes, libc.fopen.restype = [ctypes.c_char_p, ctypes.c_char_p], ctypes.c_void_p
-    libc.fseeko.argtypes, libc.fseeko.restype = [ctypes.c_void_p, ctypes.c_int64, ctypes.c_int], ctypes.c_int
-    stream: int | None = libc.fopen(os.fsencode(path), b"rbe")
+    stream = native.open_stream(libc, path)
     if not stream:
         _check_readable(path)
         raise MachineError(f"{path}: the C library can't open it")
-    if libc.fseeko(stream, offset_bytes, SEEK_SET) != 0:
+    if not native.seek_stream(libc, stream, offset_bytes):
         _fclose(libc, stream)
         raise MachineError(f"{path}: can't seek to the model at byte {offset_bytes}")
     return stream

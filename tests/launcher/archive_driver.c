@@ -9,7 +9,7 @@
 #include "archive.h"
 #include "bundle.h"
 #include "crc32.h"
-#include "files.h"
+#include "disk.h"
 #include "unpack.h"
 
 #include <fcntl.h>
@@ -22,22 +22,23 @@
 enum { MAX_CHANGES = 128 };
 
 /* Read the archive and unpack all of it into a fresh directory, as the launcher would. */
-static void run_case(const char *path, int descriptor, int scratch)
+static void run_case(const char *path, int descriptor, const struct directory *scratch)
 {
     struct failure failure = {.kind = FAILURE_NONE};
     struct archive archive = {0};
     struct stat status;
     fstat(descriptor, &status);
     struct bundle bundle = {
-        .path = strdup(path), .descriptor = dup(descriptor), .size_bytes = (uint64_t)status.st_size};
-    mkdirat(scratch, "case", 0700);
-    int root = openat(scratch, "case", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        .path = strdup(path), .file = dup(descriptor), .size_bytes = (uint64_t)status.st_size};
+    struct directory *root = NULL;
+    directory_make(scratch, "case");
+    directory_open_child(scratch, "case", &root);
     if (archive_open(&bundle, &archive, &failure)) {
         struct unpacker unpacker;
         bool going = unpacker_open(&unpacker, &failure);
         for (size_t i = 0; i < archive.num_entries && going; i++) {
             const struct archive_entry *entry = &archive.entries[i];
-            files_make_parents(root, entry->path);
+            directory_make_parents(root, entry->path);
             going = unpack_entry(&unpacker, &bundle, &archive, entry, root, &failure);
         }
         unpacker_close(&unpacker);
@@ -47,14 +48,14 @@ static void run_case(const char *path, int descriptor, int scratch)
     } else {
         printf("%d %s\n", (int)failure.kind, failure.text);
     }
-    close(root);
-    files_remove_tree(scratch, "case");
+    directory_close(root);
+    directory_remove(scratch, "case");
     failure_clear(&failure);
     archive_close(&archive);
     bundle_close(&bundle);
 }
 
-static void run_cut(const char *path, int descriptor, int scratch, off_t length)
+static void run_cut(const char *path, int descriptor, const struct directory *scratch, off_t length)
 {
     struct stat status;
     fstat(descriptor, &status);
@@ -70,7 +71,7 @@ static void run_cut(const char *path, int descriptor, int scratch, off_t length)
     free(lost);
 }
 
-static void run_changes(const char *path, int descriptor, int scratch, char *line)
+static void run_changes(const char *path, int descriptor, const struct directory *scratch, char *line)
 {
     long long offsets[MAX_CHANGES];
     uint8_t before[MAX_CHANGES];
@@ -100,7 +101,10 @@ int main(int num_arguments, char **arguments)
         return 2;
     }
     int descriptor = open(arguments[1], O_RDWR | O_CLOEXEC);
-    int scratch = open(arguments[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct directory *scratch = NULL;
+    if (directory_open(arguments[2], &scratch) != 0) {
+        return 1;
+    }
     crc32_prepare();
     while (fgets(line, sizeof line, stdin) != NULL) {
         if (strncmp(line, "cut ", 4) == 0) {
@@ -110,6 +114,6 @@ int main(int num_arguments, char **arguments)
         }
     }
     close(descriptor);
-    close(scratch);
+    directory_close(scratch);
     return 0;
 }

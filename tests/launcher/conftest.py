@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from packer.toolchain.launcher import launcher_sources
 from tests.launcher import packed_file
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def sanitized(builder: Builder, runtime_parts: RuntimeParts) -> dict[str, Path]:
     decoder = builder.build("zstd.o", ["gcc", "-c", "-O1", "-x", "c"], [], [zstd / "zstd.c"])
     command = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", *SANITIZERS, "-pthread", f"-I{zstd}"]
     command += [f"-I{LAUNCHER_SOURCES}"]
-    shared = sorted(source for source in LAUNCHER_SOURCES.glob("*.c") if source.name != "main.c")
+    shared = [source for source in launcher_sources("linux") if source.name != "main.c"]
     programs = {"launcher": LAUNCHER_SOURCES / "main.c"}
     programs |= {name: HERE / f"{name}.c" for name in ("archive_driver", "glibc_driver")}
     return {name: builder.build(f"san-{name}", command, [*shared, main], [decoder]) for name, main in programs.items()}

@@ -5,7 +5,7 @@
  * case; "-1 0" changes nothing. For each case one line is printed: "MAJOR.MINOR" or "none".
  */
 #include "launcher.h"
-#include "glibc_version.h"
+#include "glibc_version_linux.h"
 
 #include <fcntl.h>
 #include <stdio.h>

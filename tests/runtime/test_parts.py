@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime.browser import child_environment, has_display, open_page
-from runtime.llama.library import CpuVariant, variant_in_maps
+from runtime.browser import child_environment, has_display, open_page, start_opener
+from runtime.llama.library import CpuVariant
 from runtime.llama.log import LEVEL_CONT, LEVEL_DEBUG, LEVEL_ERROR, LEVEL_INFO, LogCollector
+from runtime.llama.native_linux import variant_in_maps
 from runtime.memory import available_bytes
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def test_the_browser_is_started_with_a_clean_environment(tmp_path: Path) -> None
     opener.write_text(f'#!/bin/sh\ncd {tmp_path}\nenv > part\necho "$1" >> part\n/bin/mv part env\n')
     opener.chmod(0o755)
     environ = {"PATH": f"{tmp_path}:/usr/bin:/bin", "LD_LIBRARY_PATH": "/cache", "PACKER_CACHE_ENTRY": "/cache"}
-    child = open_page("http://127.0.0.1:1/", environ)
+    child = start_opener("http://127.0.0.1:1/", environ)
     assert child is not None
     assert child.wait(10) == 0
     text = (tmp_path / "env").read_text()
@@ -83,7 +84,7 @@ def test_the_browser_is_started_with_a_clean_environment(tmp_path: Path) -> None
 
 
 def test_no_browser_at_all(tmp_path: Path) -> None:
-    assert open_page("http://127.0.0.1:1/", {"PATH": str(tmp_path)}) is None
+    assert not open_page("http://127.0.0.1:1/", {"PATH": str(tmp_path)})
 
 
 def test_memory_is_the_tightest_limit(tmp_path: Path) -> None:

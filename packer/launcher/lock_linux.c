@@ -1,8 +1,9 @@
 /*
- * flock() on a file that is never deleted by us; see lock.h.
+ * Linux: flock() on a file that stays where it is; see lock.h.
  */
 #include "launcher.h"
 #include "lock.h"
+#include "disk_linux.h"
 #include "signals.h"
 
 #include <errno.h>
@@ -28,7 +29,7 @@ static bool still_named(int descriptor, int directory, const char *name)
 static bool wait_for_lock(struct file_lock *lock, struct failure *failure)
 {
     for (int waited_ms = 0;; waited_ms += POLL_MS) {
-        if (flock(lock->descriptor, LOCK_EX | LOCK_NB) == 0) {
+        if (flock((int)lock->file, LOCK_EX | LOCK_NB) == 0) {
             lock->held = true;
             return true;
         }
@@ -45,25 +46,26 @@ static bool wait_for_lock(struct file_lock *lock, struct failure *failure)
     }
 }
 
-bool lock_acquire(struct file_lock *lock, int directory, const char *name, struct failure *failure)
+bool lock_acquire(struct file_lock *lock, const struct directory *directory, const char *name,
+                  struct failure *failure)
 {
     do {
         lock_release(lock);
-        lock->descriptor = openat(directory, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (lock->descriptor < 0) {
+        lock->file = openat(directory->descriptor, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (lock->file < 0) {
             return fail(failure, FAILURE_PLACE, "can't be written to: %s", strerror(errno));
         }
         if (!wait_for_lock(lock, failure)) {
             return false;
         }
-    } while (lock->held && !still_named(lock->descriptor, directory, name));
+    } while (lock->held && !still_named((int)lock->file, directory->descriptor, name));
     return true;
 }
 
 void lock_release(struct file_lock *lock)
 {
-    if (lock->descriptor >= 0) {
-        close(lock->descriptor); /* unlocks */
+    if (lock->file != DISK_FILE_NONE) {
+        close((int)lock->file); /* unlocks */
     }
-    *lock = (struct file_lock){.descriptor = -1};
+    *lock = (struct file_lock){.file = DISK_FILE_NONE};
 }

@@ -1,5 +1,5 @@
 /*
- * Catching signals: the handler only stores the number; see signals.h.
+ * Linux: catching signals; the handler only stores the number; see signals.h.
  */
 #include "launcher.h"
 #include "signals.h"

@@ -1,9 +1,9 @@
 /*
- * Compares the glibc that the runtime requires with the one this machine has; see libc_choice.h.
+ * Compares the glibc that the runtime requires with the one this machine has; see libc_choice_linux.h.
  */
 #include "launcher.h"
-#include "libc_choice.h"
-#include "glibc_version.h"
+#include "libc_choice_linux.h"
+#include "glibc_version_linux.h"
 
 #include <fcntl.h>
 #include <limits.h>

@@ -1,8 +1,9 @@
 /*
- * Environment and arguments of the runtime; see execute.h.
+ * Linux: environment, C library and arguments of the runtime, then execve; see execute.h.
  */
 #include "launcher.h"
 #include "execute.h"
+#include "libc_choice_linux.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -46,9 +47,11 @@ static bool set_environment(const struct bundle *bundle, const char *runtime_pat
            set_library_path(runtime_path, choice, failure);
 }
 
-bool execute_runtime(const struct bundle *bundle, const char *runtime_path, enum libc_choice choice, int num_arguments,
-                     char *const *arguments, struct failure *failure)
+bool execute_runtime(const struct bundle *bundle, const char *runtime_path, int num_arguments, char *const *arguments,
+                     struct failure *failure)
 {
+    enum libc_choice choice = libc_choose(runtime_path);
+    trace("using the %s C library", libc_choice_name(choice));
     char *program = format_text("%s/" PROGRAM_NAME, runtime_path);
     char *loader = format_text("%s/" CARRIED_LOADER, runtime_path);
     char **handed = allocate((size_t)num_arguments + 3, sizeof *handed);

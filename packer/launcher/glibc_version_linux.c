@@ -5,7 +5,7 @@
  * "Symbol Versioning".
  */
 #include "launcher.h"
-#include "glibc_version.h"
+#include "glibc_version_linux.h"
 
 #include <elf.h>
 #include <fcntl.h>

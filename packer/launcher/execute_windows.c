@@ -1,0 +1,113 @@
+/*
+ * Windows: the runtime as a child process that ends when we end, and whose exit code becomes ours; see execute.h.
+ */
+#include "launcher.h"
+#include "execute.h"
+#include "console_windows.h"
+#include "disk.h"
+#include "wide_windows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PROGRAM_NAME "chat.exe"
+
+static bool set_variable(const wchar_t *name, const char *value, struct failure *failure)
+{
+    wchar_t *wide = wide_from_utf8(value);
+    bool done = SetEnvironmentVariableW(name, wide);
+    disk_error error = done ? 0 : (disk_error)GetLastError();
+    free(wide);
+    return done || fail(failure, FAILURE_MACHINE, "can't set an environment variable: %s", disk_error_text(error));
+}
+
+static bool set_environment(const struct bundle *bundle, const char *runtime_path, struct failure *failure)
+{
+    /* Started by another PyInstaller program, our bootloader must not take itself for a part of that one. */
+    if (GetEnvironmentVariableW(L"_PYI_ARCHIVE_FILE", NULL, 0) != 0 &&
+        !set_variable(L"PYINSTALLER_RESET_ENVIRONMENT", "1", failure)) {
+        return false;
+    }
+    SetEnvironmentVariableW(L"PACKER_WINDOWED", console_is_windowed() ? L"1" : NULL);
+    return set_variable(L"PACKER_BUNDLE", bundle->path, failure) &&
+           set_variable(L"PACKER_CACHE_ENTRY", runtime_path, failure);
+}
+
+/* A job kills what is in it when its last handle closes: when we are killed, the runtime goes too. */
+static HANDLE make_job(void)
+{
+    HANDLE job = CreateJobObjectW(NULL, NULL);
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {0};
+    limits.BasicLimitInformation.LimitFlags =
+        JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK;
+    if (job != NULL) {
+        SetInformationJobObject(job, JobObjectExtendedLimitInformation, &limits, sizeof limits);
+    }
+    return job;
+}
+
+/* Ctrl-C and closing the window are for the runtime, which shares our console; we wait for its end. */
+static BOOL WINAPI leave_to_runtime(DWORD event)
+{
+    if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) {
+        Sleep(INFINITE); /* returning would end us, and with us the runtime, before it has cleaned up */
+    }
+    return TRUE;
+}
+
+/* Start the program with our own command line, suspended until it is in the job. */
+static bool start(const wchar_t *program, PROCESS_INFORMATION *child)
+{
+    STARTUPINFOW startup = {.cb = sizeof startup};
+    GetStartupInfoW(&startup); /* standard handles and how the window is to be shown */
+    startup.lpReserved = NULL;
+    startup.lpReserved2 = NULL;
+    startup.cbReserved2 = 0;
+    startup.dwFlags |= STARTF_USESTDHANDLES;
+    startup.hStdInput = GetStdHandle(STD_INPUT_HANDLE);
+    startup.hStdOutput = GetStdHandle(STD_OUTPUT_HANDLE);
+    startup.hStdError = GetStdHandle(STD_ERROR_HANDLE);
+    wchar_t *command = _wcsdup(GetCommandLineW()); /* CreateProcessW may write to it */
+    DWORD flags = CREATE_SUSPENDED | (console_is_windowed() ? CREATE_NO_WINDOW : 0);
+    bool done = CreateProcessW(program, command, NULL, NULL, TRUE, flags, NULL, NULL, &startup, child);
+    DWORD error = GetLastError();
+    free(command);
+    SetLastError(error);
+    return done;
+}
+
+bool execute_runtime(const struct bundle *bundle, const char *runtime_path, int num_arguments, char *const *arguments,
+                     struct failure *failure)
+{
+    (void)num_arguments; /* the command line is handed on as it was given to us, quoting included */
+    (void)arguments;
+    if (!set_environment(bundle, runtime_path, failure)) {
+        return false;
+    }
+    char *shown = format_text("%s\\" PROGRAM_NAME, runtime_path);
+    wchar_t *program = wide_from_utf8(shown);
+    wchar_t *long_program = wide_long_path(shown);
+    HANDLE job = make_job();
+    PROCESS_INFORMATION child = {0};
+    SetConsoleCtrlHandler(leave_to_runtime, TRUE);
+    trace("executing %s", shown);
+    if (!start(wcslen(program) < MAX_PATH ? program : long_program, &child)) {
+        fail(failure, FAILURE_MACHINE,
+             "can't start %s: %s. If a security policy forbids programs there, name another directory with "
+             "PACKER_CACHE_DIR; if the file is broken, delete %s and start again.",
+             shown, disk_error_text((disk_error)GetLastError()), runtime_path);
+        free(shown);
+        free(program);
+        free(long_program);
+        return false;
+    }
+    if (job != NULL) {
+        AssignProcessToJobObject(job, child.hProcess);
+    }
+    ResumeThread(child.hThread);
+    WaitForSingleObject(child.hProcess, INFINITE);
+    DWORD exit_code = EXIT_CODE_MACHINE;
+    GetExitCodeProcess(child.hProcess, &exit_code);
+    console_pause_after(exit_code);
+    ExitProcess(exit_code);
+}
