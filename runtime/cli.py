@@ -36,11 +36,14 @@ Examples:
 MODES = ("prompt", "cli", "info", "verify", "licenses", "version")
 EXIT_BROKEN_PIPE = 141
 UNEXPECTED = 1
+CHILD_OPTION = "--internal-device-task"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; every failure is one sentence on standard error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == [CHILD_OPTION]:
+        return _device_task(arguments[1])
     verbose = "--verbose" in arguments
     _prepare_streams()
     command = build_command(_program_name())
@@ -67,6 +70,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         click.echo(f"error: unexpected failure ({type(error).__name__}: {error}); --verbose shows where", err=True)
         return UNEXPECTED
     return int(result or 0)
+
+
+def _device_task(text: str) -> int:
+    """Do what this program asked of its own child; see runtime.devices.child."""
+    from runtime.devices.tasks import run_task
+
+    return run_task(text)
 
 
 def _prepare_streams() -> None:
@@ -101,6 +111,10 @@ def build_command(program: str) -> click.Command:
         click.Option(["--port"], type=port, help="Port of the web server; must be free. 0: any free one."),
         click.Option(["--browser/--no-browser"], default=None, help="Open the page in the browser, or don't."),
         click.Option(["--threads"], type=click.IntRange(0, 4096), help="Threads to compute with. 0: automatic."),
+        click.Option(["--gpu"], metavar="NAME", help="auto, off, vulkan, cuda, or (part of) the name of a device."),
+        click.Option(
+            ["--gpu-layers"], type=click.IntRange(0), help="Layers of the model on the GPU. Default: what fits."
+        ),
         click.Option(["--ctx-size"], type=click.IntRange(0), help="Context in tokens. 0: the model's limit."),
         click.Option(["--temperature"], type=click.FloatRange(0, 100), help="Randomness. 0: always the likeliest."),
         click.Option(["--seed"], type=int, help="Seed of the random numbers, for repeatable replies."),
@@ -219,7 +233,7 @@ def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
         return serve(library, settings, source, version=version, environ=os.environ, data_directory=data_directory)
     from runtime.session import open_session
 
-    return _run_terminal(open_session(library, settings, source, version=version), options)
+    return _run_terminal(open_session(library, settings, source, version=version, environ=os.environ), options)
 
 
 def _run_terminal(session: Session, options: dict[str, Any]) -> int:

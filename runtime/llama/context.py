@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from packer.errors import MachineError
 from runtime.llama.errors import DecodeError, DecodeInterruptedError
+from runtime.llama.placement import GGML_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.llama.model import Model
+    from runtime.llama.placement import KvType
 
 ABORTED = 2
 TO_THE_END = -1
@@ -44,6 +46,7 @@ class Context:
         batch_tokens: int,
         num_threads: int,
         num_sequences: int = 1,
+        kv_type: KvType = "f16",
     ) -> None:
         """Allocate the KV cache. Raises MachineError when memory does not suffice."""
         self.model = model
@@ -57,6 +60,7 @@ class Context:
         params.kv_unified = True
         params.n_outputs_max = num_sequences  # rows of logits; the default reserves one for every token of a batch
         params.n_threads = params.n_threads_batch = num_threads
+        params.type_k = params.type_v = GGML_TYPES[kv_type]
         params.no_perf = True
         # The callback must not take the interpreter lock for every node of the graph, so it is a C function that
         # looks at one byte: strlen(flag) is 0 (go on) or 1 (stop), read by ggml as a bool.
