@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from packer import __version__
@@ -14,14 +14,17 @@ from packer.container.reader import MAX_MANIFEST_BYTES, open_bundle
 from packer.container.writer import ContainerWriter, complete_or_nothing
 from packer.errors import OutputError
 from packer.gguf import inspect_model, model_source
+from packer.runtimes.backends import MAX_SBOM_BYTES, combined_id, combined_sbom, copy_backends
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from packer.container.config import BundleConfig
+    from packer.container.manifest import TargetSummary
     from packer.container.reader import Bundle
     from packer.gguf import ModelInfo, ModelSource
+    from packer.runtimes.backends import StoredBackend
     from packer.runtimes.store import StoredRuntime
 
 MAX_LAUNCHER_BYTES = 16 * 1024 * 1024
@@ -29,18 +32,29 @@ MAX_LAUNCHER_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class BundlePlan:
-    """Everything a bundle is made of, checked before the first byte is written; ``model`` may be absent."""
+    """Everything a bundle is made of, checked before the first byte is written; ``model`` may be absent.
+
+    ``backends`` are the GPU backends that go in.
+    """
 
     output: Path
     config: BundleConfig
     runtime: StoredRuntime
     model: PlannedModel | None
+    backends: tuple[StoredBackend, ...] = ()
+
+    @property
+    def summary(self) -> TargetSummary:
+        """The runtime's summary; with backends in it, it has another id."""
+        summary = self.runtime.summary
+        return replace(summary, runtime_id=combined_id(summary.runtime_id, self.backends))
 
     @property
     def size_bytes(self) -> int:
         """About the size of the file to be written; a little more than it will be."""
         model_bytes = self.model.source.size_bytes if self.model else 0
-        return model_bytes + self.runtime.size_bytes + 2 * layout.MODEL_ALIGNMENT_BYTES + (1 << 20)
+        backend_bytes = sum(backend.size_bytes for backend in self.backends)
+        return model_bytes + self.runtime.size_bytes + backend_bytes + 2 * layout.MODEL_ALIGNMENT_BYTES + (1 << 20)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +101,7 @@ def write_bundle(plan: BundlePlan, progress: Callable[[int], None] | None = None
             descriptor, runtime.read(layout.launcher_name(plan.runtime.target), MAX_LAUNCHER_BYTES), progress
         )
         writer.add_bytes(layout.CONFIG_NAME, dump_config(plan.config).encode())
-        _copy_runtime(writer, runtime)
+        _copy_runtime(writer, runtime, plan)
         if plan.model is not None:
             writer.add_segments(plan.model.entry, plan.model.source.header, plan.model.source.segments)
         manifest = _manifest(plan, writer).to_json()
@@ -96,11 +110,22 @@ def write_bundle(plan: BundlePlan, progress: Callable[[int], None] | None = None
         writer.finish(manifest)
 
 
-def _copy_runtime(writer: ContainerWriter, runtime: Bundle) -> None:
+def _copy_runtime(writer: ContainerWriter, runtime: Bundle, plan: BundlePlan) -> None:
+    """Copy the runtime's entries and those of the backends; what lists or names them is written anew for these."""
     digests = runtime.manifest.sha256
+    renewed = {}
+    if plan.backends:
+        sbom = runtime.read(layout.SBOM_NAME, MAX_SBOM_BYTES)
+        renewed = {
+            f"{layout.RUNTIME_PREFIX}{plan.runtime.target}/runtime.id": f"{plan.summary.runtime_id}\n".encode(),
+            layout.SBOM_NAME: combined_sbom(sbom, plan.backends),
+        }
     for name in runtime.entries:
-        if name.startswith((layout.RUNTIME_PREFIX, layout.LICENSES_PREFIX)) or name == layout.SBOM_NAME:
+        if name in renewed:
+            writer.add_bytes(name, renewed[name])
+        elif name.startswith((layout.RUNTIME_PREFIX, layout.LICENSES_PREFIX)) or name == layout.SBOM_NAME:
             writer.add_copy(runtime, name, digests[name])
+    copy_backends(writer, plan.backends)
 
 
 def _manifest(plan: BundlePlan, writer: ContainerWriter) -> Manifest:
@@ -108,7 +133,7 @@ def _manifest(plan: BundlePlan, writer: ContainerWriter) -> Manifest:
         packer_version=__version__,
         title=plan.config.title or (plan.model.info.name if plan.model else "packer"),
         model=_model_summary(plan.model) if plan.model else None,
-        targets={plan.runtime.target: plan.runtime.summary},
+        targets={plan.runtime.target: plan.summary},
         launcher_bytes=writer.launcher_bytes,
         launcher_sha256=writer.launcher_sha256,
         sha256=writer.sha256,

@@ -45,6 +45,9 @@ Examples:
 @click.option(
     "--requantize", is_flag=True, help="Allow --quantize of weights that are quantized already; costs quality."
 )
+@click.option(
+    "--gpu", default="auto", show_default=True, metavar="NAMES", help="GPU backends to pack: vulkan, or none."
+)
 @click.option("--target", default="linux-x86_64", show_default=True, help="System that the file runs on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def build(
@@ -54,6 +57,7 @@ def build(
     quantize: str | None,
     imatrix: Path | None,
     requantize: bool,
+    gpu: str,
     target: str,
     as_json: bool,
     **flags: Any,
@@ -63,12 +67,13 @@ def build(
     MODEL may be the word "demo": the small model that comes with packer.
     """
     from packer.bundling import BundlePlan, plan_model, write_bundle
+    from packer.commands.gpu_option import backends_for, cost_in_words, parse_backends
     from packer.demo import DEMO_MODEL, DEMO_SETTINGS
     from packer.quantization import Quantization
 
     if (imatrix or requantize) and not quantize:
         raise click.UsageError(f"--{'imatrix' if imatrix else 'requantize'} needs --quantize TYPE")
-
+    wanted_backends = parse_backends(gpu)
     if str(model) == DEMO and not model.exists():
         model, config_path = DEMO_MODEL, config_path or DEMO_SETTINGS
     config = _settings(config_path, flags)
@@ -79,10 +84,11 @@ def build(
         if quantize:
             wanted = Quantization(type_name=quantize, importance=imatrix, again=requantize)
             planned = stack.enter_context(_quantized(planned, model, chosen, wanted))
-        plan = BundlePlan(output=chosen, config=config, runtime=runtime, model=planned)
+        backends = backends_for(wanted_backends, target, planned.source.size_bytes)
+        plan = BundlePlan(output=chosen, config=config, runtime=runtime, model=planned, backends=backends)
         with byte_progress(f"writing {plan.output.name}", plan.size_bytes) as progress:
             write_bundle(plan, progress)
-    _report(plan.output, planned.source.size_bytes, as_json=as_json)
+    _report(plan.output, planned.source.size_bytes, cost_in_words(backends), as_json=as_json)
 
 
 @contextlib.contextmanager
@@ -128,10 +134,12 @@ def runtime_for(target: str) -> StoredRuntime:
         return store.build(target, note)
 
 
-def _report(output: Path, model_bytes: int, *, as_json: bool) -> None:
+def _report(output: Path, model_bytes: int, gpu: str, *, as_json: bool) -> None:
     size = output.stat().st_size
     if as_json:
         echo_json({"path": str(output), "size_bytes": size, "model_bytes": model_bytes})
         return
-    click.echo(f"{output}  {size_in_words(size)}, of which {size_in_words(size - model_bytes)} is not the model")
+    click.echo(
+        f"{output}  {size_in_words(size)}, of which {size_in_words(size - model_bytes)} is not the model ({gpu})"
+    )
     click.echo(f"Start it with: {output if ' ' not in str(output) else repr(str(output))}")

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from runtime.devices.child import OVERTIME
 from runtime.llama.context import Context, Row
 from runtime.llama.model import ModelFile, load_model
 from runtime.llama.placement import CPU_ONLY, Placement
@@ -39,10 +40,15 @@ ALL_LAYERS = 99
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """``speedup`` of the device over the CPU for an ordinary request, and ``problem`` when it can't be used at all."""
+    """``speedup`` of the device over the CPU for an ordinary request, and ``problem`` when it can't be used at all.
+
+    One that is not ``lasting`` is to be looked for again at the next start: a driver that compiles its kernels for the
+    first time may need longer than there is, and has them then.
+    """
 
     speedup: float
     problem: str = ""
+    lasting: bool = True
 
     @property
     def device_wins(self) -> bool:
@@ -134,7 +140,9 @@ def judge(device: Device, results: Iterable[dict[str, Any]], failure: str | None
         return Verdict(speedup=_speedup(figures))
     if failure is None:
         return Verdict(speedup=0.0, problem="it gave no result when it was compared with the CPU")
-    return Verdict(speedup=0.0, problem=f"{'the renderer' if device.kind == 'software' else 'the driver'} {failure}")
+    if device.kind == "software":
+        return Verdict(speedup=0.0, problem=f"the renderer {failure}")
+    return Verdict(speedup=0.0, problem=f"the driver {failure}", lasting=not failure.startswith(OVERTIME))
 
 
 def _speedup(figures: dict[str, float]) -> float:

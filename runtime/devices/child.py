@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 CARRIED_LOADER = Path("libc") / "ld-linux-x86-64.so.2"
+OVERTIME = "did not answer within"
 MAX_RESULT_BYTES = 1 << 20
 
 
@@ -85,7 +86,7 @@ def _wait(command: list[str], environ: Mapping[str, str], errors: Path, limit_s:
         try:
             code = process.wait(timeout=limit_s)
         except subprocess.TimeoutExpired:
-            return f"did not answer within {limit_s:g} s"
+            return f"{OVERTIME} {limit_s:g} s"
         finally:
             _end(process)
     if code != 0:

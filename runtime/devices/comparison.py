@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from runtime.devices.device import Device
     from runtime.devices.memory import ResultMemory
 
-COMPARE_LIMIT_S = 5.0
+HARDWARE_LIMIT_S = 6.0
+SOFTWARE_LIMIT_S = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,8 @@ class Comparison:
         if known is not None and type(known.get("speedup")) in {int, float}:
             return Verdict(speedup=known["speedup"], problem=str(known.get("problem", "")))
         verdict = self._compare(device, path, variables)
-        self.memory.remember(key, {"speedup": verdict.speedup, "problem": verdict.problem})
+        if verdict.lasting:
+            self.memory.remember(key, {"speedup": verdict.speedup, "problem": verdict.problem})
         return verdict
 
     def _compare(self, device: Device, path: Path, variables: tuple[tuple[str, str], ...]) -> Verdict:
@@ -52,7 +54,8 @@ class Comparison:
                     "model": str(model),
                     "threads": self.num_threads,
                 }
-                report = self.runner.run(task, limit_s=COMPARE_LIMIT_S, variables=dict(variables))
+                limit_s = SOFTWARE_LIMIT_S if device.kind == "software" else HARDWARE_LIMIT_S
+                report = self.runner.run(task, limit_s=limit_s, variables=dict(variables))
         except OSError as error:
-            return Verdict(speedup=0.0, problem=f"it could not be compared with the CPU ({error.strerror})")
+            return Verdict(speedup=0.0, problem=f"it could not be compared ({error.strerror})", lasting=False)
         return judge(device, report.results, report.failure)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from runtime.devices.device import Device
     from runtime.devices.memory import ResultMemory
 
-LIST_LIMIT_S = 4.0
+LIST_LIMIT_S = 3.5
+SOFTWARE_LIST_LIMIT_S = 2.0
 VISIBLE_VARIABLE = "GGML_VK_VISIBLE_DEVICES"
 NO_DEVICE = "the loader is there, but no driver offers a device"
 
@@ -68,7 +69,7 @@ class Probe:
         if finding.problem != NO_DEVICE or backend != "vulkan" or VISIBLE_VARIABLE in self.environ:
             return finding
         variables = {VISIBLE_VARIABLE: "0"}
-        report = self.runner.run({**task, "software": True}, limit_s=LIST_LIMIT_S, variables=variables)
+        report = self.runner.run({**task, "software": True}, limit_s=SOFTWARE_LIST_LIMIT_S, variables=variables)
         software = _understand(report)
         if not software.devices:
             return finding
