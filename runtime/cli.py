@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.bundle import Contents, ModelSource
+    from runtime.devices.report import DeviceReport
     from runtime.llama.library import Library
     from runtime.session import Session
     from runtime.settings import Settings
@@ -211,8 +212,30 @@ def _describe(contents: Contents | None, options: dict[str, Any]) -> int:
     if options["licenses"]:
         describe.show_licenses(path)
     elif contents is not None:
-        describe.show_info(contents, as_json=options["json"])
+        describe.show_info(contents, _device(contents, options), as_json=options["json"])
     return 0
+
+
+def _device(contents: Contents, options: dict[str, Any]) -> DeviceReport | None:
+    """Say what would compute if the packed model were loaded now."""
+    from runtime.llama.library import load_library
+    from runtime.loading import BATCH_TOKENS
+    from runtime.session import placing_for
+
+    if contents.model is None:
+        return None
+    settings = _settings(contents, options)
+    placing = placing_for(settings, contents.model, environ=os.environ)
+    known = placing.without_device()
+    if known is not None:
+        return known
+    library = load_library()
+    try:
+        return placing.preview(
+            library, contents.model.file, context_size=settings.context_size, batch_tokens=BATCH_TOKENS
+        )
+    finally:
+        library.silence()
 
 
 def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from packer.container.reader import Bundle
     from runtime.bundle import Contents, ModelSource
+    from runtime.devices.report import DeviceReport
 
 DEVELOPMENT = "development"
 MEBIBYTE = 1 << 20
@@ -41,9 +42,9 @@ def info_document(contents: Contents) -> dict[str, Any]:
     }
 
 
-def show_info(contents: Contents, *, as_json: bool) -> None:
-    """Print what the packed file is."""
-    document = info_document(contents)
+def show_info(contents: Contents, device: DeviceReport | None, *, as_json: bool) -> None:
+    """Print what the packed file is, and what its model would run on here."""
+    document = info_document(contents) | {"device": device.to_json() if device else None}
     if as_json:
         say(json.dumps(document, indent=2, ensure_ascii=False, default=list))
         return
@@ -54,6 +55,8 @@ def show_info(contents: Contents, *, as_json: bool) -> None:
         say_fact("Model", model["name"], f"{model['architecture']}, {model['quantization']}")
         say_fact("Parameters", f"{model['num_parameters']:,}", f"{model['size_bytes'] / MEBIBYTE:,.1f} MiB of weights")
         say_fact("Context", f"{model['context_length']:,} tokens", "the most this model handles")
+    if device is not None:
+        say_fact("Device", device.name, device.why)
     for name, target in document["targets"].items():
         say_fact("Runs on", name, f"llama.cpp {target['llama_cpp']}, Python {target['python']}")
     locked = document["config"].get("locked") or ()

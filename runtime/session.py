@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from runtime.bundle import ModelSource
+    from runtime.devices.attempts import ModelPlacing
     from runtime.devices.report import DeviceReport
     from runtime.llama.library import CpuVariant, Library
     from runtime.settings import Settings
@@ -55,9 +56,7 @@ def open_session(
     variant = describe_cpu_variant(library)
     threads = _threads(settings.threads, int(source.description["size_bytes"]))
     device = cpu_model()
-    placing = model_placing(
-        environ, wanted=settings.gpu, layers=settings.gpu_layers, num_threads=threads.count, cpu=device
-    )
+    placing = placing_for(settings, source, environ=environ)
     loader = ModelLoader(
         library,
         source.file,
@@ -95,6 +94,14 @@ def open_session(
         threads=threads,
         variant=variant,
         device=device,
+    )
+
+
+def placing_for(settings: Settings, source: ModelSource, *, environ: Mapping[str, str]) -> ModelPlacing:
+    """Make what chooses where the model is computed. Raises InputError for a GPU that this file can't use."""
+    threads = _threads(settings.threads, int(source.description["size_bytes"]))
+    return model_placing(
+        environ, wanted=settings.gpu, layers=settings.gpu_layers, num_threads=threads.count, cpu=cpu_model()
     )
 
 

@@ -256,6 +256,6 @@ def _small_schemas() -> dict[str, Schema]:
         "Prompt": record("prompt", prompt=TEXT),
         "Model": record("id object", id=TEXT, object={"const": "model"}, created=INTEGER, owned_by=TEXT),
         "ModelList": record("object data", object={"const": "list"}, data=listed(reference("Model"))),
-        "Status": record("status", status=TEXT, progress={"type": "number"}, stage=TEXT),
+        "Status": record("status", status=TEXT, progress={"type": "number"}, stage=TEXT, device={"type": "object"}),
         "Info": record("title model sampling locked", title=TEXT, sampling={"type": "object"}, locked=listed(TEXT)),
     }

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from runtime.devices.choice import DeviceChooser
+    from runtime.devices.device import Device
     from runtime.devices.fit import Plan
     from runtime.devices.report import DeviceReport
     from runtime.llama.library import Library
@@ -84,9 +85,11 @@ class ModelPlacing:
             if plan not in before:
                 before.append(plan)
                 yield _on_devices(chosen, plan, sizes, tried=len(before) > 1)
-        free = sum(room.free_bytes for room in _rooms(library, chosen)) >> 20
-        why = "its memory ran out while the model was loaded" if before else f"too little of it fits into {free:,} MiB"
-        yield self._on_cpu(f"{' + '.join(map(str, chosen.devices))}: {why}")
+        if not before:
+            yield self._on_cpu(_does_not_fit(chosen.devices, _rooms(library, chosen)))
+            return
+        names = " + ".join(map(str, chosen.devices))
+        yield self._on_cpu(f"{names}: its memory ran out while the model was loaded")
 
     def without_device(self) -> DeviceReport | None:
         """Return the report of a run that is on the CPU for sure, ``None`` where devices are to be asked first."""
@@ -94,6 +97,23 @@ class ModelPlacing:
             return cpu_report(self.cpu, NO_LAYERS)
         why = self.chooser.why_not_even_ask()
         return cpu_report(self.cpu, why) if why else None
+
+    def preview(self, library: Library, file: ModelFile, *, context_size: int, batch_tokens: int) -> DeviceReport:
+        """Return what would be said if the model were loaded now and all went as planned; loads nothing."""
+        known = self.without_device()
+        if known is not None:
+            return known
+        devices, why = self.chooser.preview()
+        if not devices:
+            return cpu_report(self.cpu, why)
+        sizes = read_sizes(library, file)
+        self._check_layers(sizes)
+        context_tokens = choose_context(context_size, sizes.context_length).size_tokens
+        rooms = [Room(free_bytes=device.free_bytes, total_bytes=device.total_bytes) for device in devices]
+        plan = self._plan(sizes, rooms, context_tokens, batch_tokens, SHARES[0])
+        if plan is None:
+            return self._on_cpu(_does_not_fit(devices, rooms)).report
+        return gpu_report(devices, plan, sizes.num_layers, reasons=[why])
 
     def guard(self, attempt: Attempt) -> AbstractContextManager[None]:
         """Surround an attempt, so that the next start knows when it ended the program."""
@@ -115,6 +135,11 @@ class ModelPlacing:
 
     def _on_cpu(self, why: str) -> Attempt:
         return Attempt(placement=CPU_ONLY, report=cpu_report(self.cpu, why))
+
+
+def _does_not_fit(devices: tuple[Device, ...], rooms: list[Room]) -> str:
+    free = sum(room.free_bytes for room in rooms) >> 20
+    return f"{' + '.join(map(str, devices))}: too little of the model fits into {free:,} MiB of free memory"
 
 
 def _rooms(library: Library, chosen: ChosenDevices) -> list[Room]:

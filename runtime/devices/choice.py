@@ -70,16 +70,21 @@ class DeviceChooser:
 
     def choose(self, library: Library) -> ChosenDevices | NoDevice:
         """Choose, and load the backend of the devices. Raises InputError when what is asked for can't be had here."""
+        found = self._decide()
+        return self._loaded(library, found) if isinstance(found, _Candidate) else found
+
+    def preview(self) -> tuple[tuple[Device, ...], str]:
+        """Return the devices that would be chosen, and why; or none, and why not. Loads nothing into this process."""
+        found = self._decide()
+        return (found.devices, found.why) if isinstance(found, _Candidate) else ((), found.why)
+
+    def _decide(self) -> _Candidate | NoDevice:
         self.check_wanted()
         if why := self.why_not_even_ask():
             return NoDevice(why=why)
         if self.wanted == AUTO:
-            found = self._automatic()
-        elif self.wanted in BACKEND_NAMES:
-            found = self._of_backend(self.wanted)
-        else:
-            found = self._by_name()
-        return self._loaded(library, found) if isinstance(found, _Candidate) else found
+            return self._automatic()
+        return self._of_backend(self.wanted) if self.wanted in BACKEND_NAMES else self._by_name()
 
     def why_not_even_ask(self) -> str:
         """Say why no driver needs to be asked; empty where one does."""
