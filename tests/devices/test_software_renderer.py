@@ -1,4 +1,4 @@
-"""The real Vulkan backend on Mesa's renderer on the CPU: it computes what the CPU computes, and is not chosen for it."""
+"""The real Vulkan backend on Mesa's renderer on the CPU: it computes what the CPU does, and is not chosen for it."""
 
 from __future__ import annotations
 
