@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from packer import __version__
+from packer.commands.assimilate import assimilate
 from packer.commands.bench import bench
 from packer.commands.build import build
 from packer.commands.doctor import doctor
@@ -35,7 +36,7 @@ def cli(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(name)s: %(message)s")
 
 
-for command in (build, run, bench, inspect, verify, extract, runtimes, doctor):
+for command in (build, assimilate, run, bench, inspect, verify, extract, runtimes, doctor):
     cli.add_command(command)
 
 

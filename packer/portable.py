@@ -18,7 +18,7 @@ refuses it (ENOEXEC), and then the file must be turned into a native one: ``pack
 from __future__ import annotations
 
 import hashlib
-from importlib import resources
+from pathlib import Path
 
 import pefile
 
@@ -29,7 +29,7 @@ HEADERS_BYTES = 4096
 SCRIPT_OFFSET = 64
 NEW_HEADER_FIELD = 0x3C
 FIRST_LINE = b"MZpacker='\n"
-SCRIPT_NAME = "portable.sh"
+SCRIPT = Path(__file__).parent / "launcher" / "portable.sh"
 GUI, CONSOLE = 2, 3
 
 
@@ -60,7 +60,7 @@ def portable_program(windows: bytes, linux: bytes) -> bytes:
 
 def _script(linux: bytes, elf_offset: int) -> bytes:
     """The shell script, told where the Linux launcher stands and what it is called in the cache."""
-    text = resources.files("packer.launcher").joinpath(SCRIPT_NAME).read_text(encoding="ascii")
+    text = SCRIPT.read_text(encoding="ascii")
     lines = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
     values = {
         "@NAME@": f"launcher-{hashlib.sha256(linux).hexdigest()[:16]}",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packer.errors import DamagedError, InputError
-from runtime.llama.model import ModelFile
+from runtime.llama.model import AdapterFile, ModelFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from packer.container.config import BundleConfig
     from packer.container.manifest import Manifest
@@ -33,11 +33,28 @@ class ModelSource:
     name: str
     context_length: int
     description: dict[str, Any]
+    adapters: tuple[AdapterFile, ...] = ()
+
+    def with_adapters(self, adapters: Sequence[tuple[Path, float]]) -> ModelSource:
+        """Add adapters from files of their own, given with their scales. Raises InputError for one that is missing."""
+        for path, _scale in adapters:
+            if not path.is_file():
+                raise InputError(f"{path}: no such file; check the path given with --lora")
+        added = tuple(
+            AdapterFile(file=ModelFile(path=path), name=path.name.removesuffix(".gguf"), scale=scale)
+            for path, scale in adapters
+        )
+        return self.replace_adapters(self.adapters + added) if added else self
+
+    def replace_adapters(self, adapters: tuple[AdapterFile, ...]) -> ModelSource:
+        """Use these adapters."""
+        shown = [{"name": one.name, "scale": one.scale} for one in adapters]
+        return replace(self, adapters=adapters, description={**self.description, "adapters": shown})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """Everything the program needs from a packed file; ``model`` is ``None`` for one packed without."""
+    """Everything the program needs from a packed file; ``model`` is ``None`` without one inside."""
 
     path: Path
     config: BundleConfig
@@ -72,18 +89,27 @@ def default_config() -> BundleConfig:
 
 def _find_model(bundle: Bundle, manifest: Manifest) -> ModelSource | None:
     summary = manifest.model
-    if summary is None:
+    if summary is None or manifest.weights is not None:
         return None
-    entry = bundle.entries.get(summary.entry)
-    if entry is None or entry.method != STORED:
-        found = "is missing" if entry is None else "is compressed"
-        raise DamagedError(f"{bundle.path}: {summary.entry} {found}; the file was changed after it was packed")
-    return ModelSource(
-        file=ModelFile(path=bundle.path, offset_bytes=entry.data_offset_bytes),
+    adapters = tuple(
+        AdapterFile(file=_stored_file(bundle, adapter.entry), name=adapter.name, scale=adapter.scale)
+        for adapter in manifest.adapters
+    )
+    source = ModelSource(
+        file=_stored_file(bundle, summary.entry),
         name=summary.name,
         context_length=summary.context_length,
         description=asdict(summary),
     )
+    return source.replace_adapters(adapters) if adapters else source
+
+
+def _stored_file(bundle: Bundle, name: str) -> ModelFile:
+    entry = bundle.entries.get(name)
+    if entry is None or entry.method != STORED:
+        found = "is missing" if entry is None else "is compressed"
+        raise DamagedError(f"{bundle.path}: {name} {found}; the file was changed after it was packed")
+    return ModelFile(path=bundle.path, offset_bytes=entry.data_offset_bytes)
 
 
 def read_licenses(path: Path) -> dict[str, str]:
@@ -128,6 +154,7 @@ def bare_model(path: Path, library: Library) -> ModelSource:
         "architecture": header.architecture,
         "context_length": header.context_length,
         "size_bytes": size_bytes,
+        "use": header.use,
     }
     return ModelSource(
         file=ModelFile(path=path), name=header.name, context_length=header.context_length, description=description

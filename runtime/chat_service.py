@@ -72,6 +72,7 @@ class Facts:
     threads: dict[str, Any]
     version: str
     address: str = ""
+    instance: str = ""
 
 
 class ChatService:

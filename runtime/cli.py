@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -11,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from packer.errors import EXIT_INTERRUPTED, InputError, PackerError
+from runtime.windows.windowed import log_path, print_to_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.bundle import Contents, ModelSource
     from runtime.devices.report import DeviceReport
+    from runtime.instance import Instance
     from runtime.llama.library import Library
     from runtime.session import Session
     from runtime.settings import Settings
@@ -34,50 +37,76 @@ Examples:
   git diff | {program} -p -                  read the question from standard input
   {program} --cli                            chat in the terminal
 """
-MODES = ("prompt", "cli", "info", "verify", "licenses", "version")
+MODES = ("prompt", "cli", "info", "verify", "licenses", "version", "assimilate")
+EXTRACT_OPTION = "--extract-pdf"
+"""Not for people: the program starts itself with it to read a PDF, see runtime/attachments/pdf.py."""
+CHILD_OPTION = "--internal-device-task"
+"""Nor this: it starts itself so to ask a driver, see runtime/devices/child.py."""
 EXIT_BROKEN_PIPE = 141
 UNEXPECTED = 1
-CHILD_OPTION = "--internal-device-task"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; every failure is one sentence on standard error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == [CHILD_OPTION]:
-        return _device_task(arguments[1])
-    verbose = "--verbose" in arguments
+        from runtime.devices.tasks import run_task
+
+        return run_task(arguments[1])
+    if arguments == [EXTRACT_OPTION]:
+        from runtime.attachments import pdf_text
+
+        return pdf_text.main()
+    log = log_path(os.environ)
+    if log is not None:
+        print_to_log(log)
     _prepare_streams()
+    message, code = _run_command(arguments)
+    if message:
+        click.echo(message, err=True)
+        if log is not None:
+            _show_dialog(f"{message}\n\nThe log is {log}")
+    return code
+
+
+def _run_command(arguments: list[str]) -> tuple[str, int]:
+    """Run the command; return what went wrong, in words, and the exit code."""
+    verbose = "--verbose" in arguments
     command = build_command(_program_name())
     try:
         result = command.main(arguments, prog_name=_program_name(), standalone_mode=False)
     except click.exceptions.Exit as error:
-        return error.exit_code
+        return "", error.exit_code
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _usage_message(error), error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        return EXIT_INTERRUPTED
+        return "", EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
+        return "", EXIT_BROKEN_PIPE
     except PackerError as error:
         if verbose:
             _LOG.exception("traceback")
-        click.echo(f"error: {error}", err=True)
-        return error.exit_code
+        return f"error: {error}", error.exit_code
     except Exception as error:  # the outermost boundary
         if verbose:
             _LOG.exception("traceback")
-        click.echo(f"error: unexpected failure ({type(error).__name__}: {error}); --verbose shows where", err=True)
-        return UNEXPECTED
-    return int(result or 0)
+        return f"error: unexpected failure ({type(error).__name__}: {error}); --verbose shows where", UNEXPECTED
+    return "", int(result or 0)
 
 
-def _device_task(text: str) -> int:
-    """Do what this program asked of its own child; see runtime.devices.child."""
-    from runtime.devices.tasks import run_task
+def _usage_message(error: click.ClickException) -> str:
+    """What click shows for a wrong command line: usage, a hint, the error."""
+    shown = io.StringIO()
+    error.show(shown)
+    return shown.getvalue().rstrip()
 
-    return run_task(text)
+
+def _show_dialog(text: str) -> None:
+    if sys.platform == "win32":
+        from runtime.windows.console import show_error
+
+        show_error(_program_name(), text)
 
 
 def _prepare_streams() -> None:
@@ -105,9 +134,18 @@ def build_command(program: str) -> click.Command:
         click.Option(["--json"], is_flag=True, help="With --info: print JSON."),
         click.Option(["--verify"], is_flag=True, help="Check every byte of this file and exit."),
         click.Option(["--licenses"], is_flag=True, help="Print the licences of everything inside and exit."),
+        click.Option(
+            ["--assimilate"],
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Write a copy to FILE that is a plain program for this system, and exit.",
+        ),
         click.Option(["--version"], is_flag=True, help="Print versions and exit."),
         click.Option(
             ["--model"], metavar="PATH", type=click.Path(path_type=Path), help="Use this GGUF, not the packed one."
+        ),
+        click.Option(
+            ["--lora"], multiple=True, metavar="PATH[:SCALE]", help="Apply this LoRA adapter too; repeatable."
         ),
         click.Option(["--port"], type=port, help="Port of the web server; must be free. 0: any free one."),
         click.Option(["--browser/--no-browser"], default=None, help="Open the page in the browser, or don't."),
@@ -153,6 +191,8 @@ def run(**options: Any) -> int:
     _check_combination(options)
     if options["verify"]:
         return _verify()
+    if options["assimilate"] is not None:
+        return _assimilate(options["assimilate"])
     if options["quantize"]:
         return _quantize(options)
     contents = _open_contents()
@@ -189,6 +229,17 @@ def _verify() -> int:
     from runtime.bundle import bundle_path, require_path
 
     describe.verify(require_path(bundle_path(os.environ), "--verify"))
+    return 0
+
+
+def _assimilate(output: Path) -> int:
+    from packer.container.assimilate import assimilate
+    from runtime.bundle import bundle_path, require_path
+    from runtime.report import say
+
+    target = "windows-x86_64" if sys.platform == "win32" else "linux-x86_64"
+    assimilate(require_path(bundle_path(os.environ), "--assimilate"), output, target)
+    say(f"{output}: a plain program for {target}")
     return 0
 
 
@@ -243,20 +294,55 @@ def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
     from runtime.llama.library import load_library
 
     settings = _settings(contents, options)
+    is_server = options["prompt"] is None and not options["cli"] and not options["info"]
+    instance = _claim(contents) if is_server else None
+    if instance is not None and _is_plain(options) and _show_running(instance, settings):
+        return 0
     library = load_library()
-    source = _source(contents, options["model"], library)
+    source = _source(contents, options["model"], library).with_adapters(_adapters(options["lora"]))
     version = contents.manifest.packer_version if contents else DEVELOPMENT
     if options["info"]:
         show_model_info(source, as_json=options["json"])
         return 0
-    if options["prompt"] is None and not options["cli"]:
+    if is_server:
         from runtime.lifecycle import serve
 
-        data_directory = options["data_dir"]
-        return serve(library, settings, source, version=version, environ=os.environ, data_directory=data_directory)
+        return serve(
+            library,
+            settings,
+            source,
+            version=version,
+            environ=os.environ,
+            data_directory=options["data_dir"],
+            instance=instance,
+        )
     from runtime.session import open_session
 
     return _run_terminal(open_session(library, settings, source, version=version, environ=os.environ), options)
+
+
+def _claim(contents: Contents | None) -> Instance | None:
+    from runtime.instance import claim
+
+    return claim(contents.path if contents else None, os.environ)
+
+
+def _is_plain(options: dict[str, Any]) -> bool:
+    """Whether the program was started as by a double click: nothing that asks for a server of its own."""
+    return all(value is None or value is False for name, value in options.items() if name != "verbose")
+
+
+def _show_running(instance: Instance, settings: Settings) -> bool:
+    """Open the page of the server that runs already; ``False`` when there is none."""
+    from runtime.lifecycle import open_browser
+    from runtime.report import say
+
+    address = instance.running_address()
+    if address is None:
+        return False
+    say(f"Already running at {address}; opening its page.")
+    open_browser(address, settings, os.environ)
+    return True
 
 
 def _run_terminal(session: Session, options: dict[str, Any]) -> int:
@@ -290,11 +376,23 @@ def _source(contents: Contents | None, path: Path | None, library: Library) -> M
 
     if path is not None:
         return bare_model(path, library)
+    if contents is not None and contents.manifest.weights is not None:
+        from runtime.weights import external_model
+
+        found = external_model(contents, os.environ)
+        if found is not None:
+            return found
     if contents is None:
         raise InputError("no model: this program was not started from a packed file; give one with --model PATH")
     if contents.model is None:
         raise InputError(f"{contents.path}: was packed without a model; give one with --model PATH")
     return contents.model
+
+
+def _adapters(texts: Sequence[str]) -> list[tuple[Path, float]]:
+    from packer.container.config import parse_scaled_path
+
+    return [parse_scaled_path(text, "--lora") for text in texts]
 
 
 def _read_prompt(text: str) -> str:

@@ -36,6 +36,8 @@ def info_document(contents: Contents) -> dict[str, Any]:
         "title": contents.config.title or manifest.title,
         "packer_version": manifest.packer_version,
         "model": asdict(manifest.model) if manifest.model else None,
+        "adapters": [asdict(adapter) for adapter in manifest.adapters],
+        "weights": asdict(manifest.weights) if manifest.weights else None,
         "targets": {name: asdict(target) for name, target in manifest.targets.items()},
         "config": asdict(contents.config),
         "entries": entries,
@@ -55,6 +57,10 @@ def show_info(contents: Contents, device: DeviceReport | None, *, as_json: bool)
         say_fact("Model", model["name"], f"{model['architecture']}, {model['quantization']}")
         say_fact("Parameters", f"{model['num_parameters']:,}", f"{model['size_bytes'] / MEBIBYTE:,.1f} MiB of weights")
         say_fact("Context", f"{model['context_length']:,} tokens", "the most this model handles")
+        _say_use(model)
+    _say_adapters(document["adapters"])
+    if document["weights"]:
+        say_fact("Weights", document["weights"]["file"], "a file of its own; it belongs beside this one")
     if device is not None:
         say_fact("Device", device.name, device.why)
     for name, target in document["targets"].items():
@@ -73,11 +79,24 @@ def show_model_info(source: ModelSource, *, as_json: bool) -> None:
     say_fact("File", document["path"])
     say_fact("Model", source.name, str(document.get("architecture", "")))
     say_fact("Context", f"{source.context_length:,} tokens", "the most this model handles")
+    _say_use(document)
+    _say_adapters(document.get("adapters", []))
+
+
+def _say_adapters(adapters: list[dict[str, Any]]) -> None:
+    for adapter in adapters:
+        say_fact("Adapter", adapter["name"], f"applied with the scale {adapter['scale']:g}")
+
+
+def _say_use(model: dict[str, Any]) -> None:
+    if model.get("use") == "embeddings":
+        say_fact("Use", "embeddings only", "it turns texts into vectors (/v1/embeddings) and can't chat")
 
 
 def verify(path: Path) -> None:
     """Check every byte of the packed file. Raises DamagedError naming each bad entry."""
     from packer.container.reader import open_bundle
+    from packer.container.weights import check_weights, find_weights
 
     with open_bundle(path) as bundle:
         progress = _Progress(bundle)
@@ -87,6 +106,9 @@ def verify(path: Path) -> None:
     if problems:
         listed = "".join(f"\n  {problem}" for problem in problems)
         raise DamagedError(f"{path}: damaged; copy or download it again{listed}")
+    if bundle.manifest.weights is not None:
+        check_weights(find_weights(path, bundle.manifest.weights), bundle.manifest.weights)
+        say(f"{bundle.manifest.weights.file}: is the model that was packed")
     say(f"{path}: all {num_entries} entries are intact")
 
 

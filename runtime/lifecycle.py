@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from runtime.bundle import ModelSource
+    from runtime.instance import Instance
     from runtime.llama.library import Library
     from runtime.server import Listener
     from runtime.settings import Settings
@@ -36,6 +37,7 @@ _LOG = logging.getLogger(__name__)
 
 ANSWER_GRACE_S = 0.1
 STOP_TIMEOUT_S = 1.5
+CLOSE_TIMEOUT_S = 4.5
 POLL_S = 0.2
 
 
@@ -45,11 +47,22 @@ class StopSignal:
     def __init__(self) -> None:
         """Start unset."""
         self._event = threading.Event()
+        self._finished = threading.Event()
+        self._close_handler: object = None
 
     def install(self) -> None:
-        """Catch the signals; main thread only."""
+        """Catch the signals and, on Windows, the closing of the window; main thread only."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+        if sys.platform == "win32":
+            from runtime.windows.console import CloseHandler
+
+            signal.signal(signal.SIGBREAK, self._on_signal)
+            self._close_handler = CloseHandler(self._on_close)
+
+    def finished(self) -> None:
+        """Say that everything is cleaned up."""
+        self._finished.set()
 
     def set(self) -> None:
         """Ask the program to end."""
@@ -58,6 +71,11 @@ class StopSignal:
     def wait(self, timeout_s: float) -> bool:
         """Wait; ``True`` once the program is to end."""
         return self._event.wait(timeout_s)
+
+    def _on_close(self) -> None:
+        """End, and hold Windows back until that is done; it would kill the process at once otherwise."""
+        self._event.set()
+        self._finished.wait(CLOSE_TIMEOUT_S)
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._event.is_set() and number == signal.SIGINT:
@@ -73,6 +91,7 @@ def serve(
     version: str,
     environ: Mapping[str, str],
     data_directory: Path | None = None,
+    instance: Instance | None = None,
 ) -> int:
     """Run until told to stop; return the exit code. Raises PackerError when it can't start or the model can't load."""
     stop = StopSignal()
@@ -80,11 +99,14 @@ def serve(
     listener = bind(settings.port, explicit=settings.port_is_explicit)
     session = open_session(library, settings, source, version=version, environ=environ, on_quit=stop.set)
     session.service.facts.address = listener.address
+    if instance is not None:
+        session.service.facts.instance = instance.id
+        instance.publish(listener.address)
     history = _history(settings, source, environ, data_directory)
     try:
         session.engine.start()
         announced = _announce_machine(session)
-        server = _start_server(session, listener, history)
+        server = _start_server(session, listener, history, environ)
         context = choose_context(settings.context_size, source.context_length)
         say_fact("Context", f"{context.size_tokens:,} tokens", context.why)
         say_fact("Address", listener.address, listener.why)
@@ -94,7 +116,7 @@ def serve(
             if _wait_for_model(session, stop):
                 if not announced:
                     _announce_device(session)
-                _open_browser(listener.address, settings, environ)
+                open_browser(listener.address, settings, environ)
             while not stop.wait(POLL_S):
                 pass
         finally:
@@ -102,6 +124,9 @@ def serve(
     finally:
         history.close()
         session.close()
+        if instance is not None:
+            instance.close()
+        stop.finished()
     return 0
 
 
@@ -115,11 +140,12 @@ def _history(
     return kept_in(name, data_directory, environ, lambda problem: say(problem, sys.stderr))
 
 
-def _start_server(session: Session, listener: Listener, history: History) -> WebServer:
+def _start_server(session: Session, listener: Listener, history: History, environ: Mapping[str, str]) -> WebServer:
     from runtime.api import create_app
     from web_ui import create_blueprint
 
-    server = WebServer(create_app(session.service, [create_blueprint()], history=history), listener)
+    app = create_app(session.service, [create_blueprint()], history=history, environ=environ)
+    server = WebServer(app, listener)
     server.start()
     return server
 
@@ -158,7 +184,8 @@ def _wait_for_model(session: Session, stop: StopSignal) -> bool:
             raise status.error
 
 
-def _open_browser(address: str, settings: Settings, environ: Mapping[str, str]) -> None:
+def open_browser(address: str, settings: Settings, environ: Mapping[str, str]) -> None:
+    """Open the page where that is wanted and can be seen."""
     if settings.browser and has_display(environ) and not open_page(address, environ):
         _LOG.info("no browser was found to open %s", address)
 

@@ -19,7 +19,10 @@ NUM_THREADS = 64
 PORTS_TRIED = 20
 POLL_S = 1.0
 MAX_PORT = 65535
-MAX_BODY_BYTES = 32 << 20
+MAX_BODY_BYTES = 129 << 20
+"""Above the largest limit that the API itself sets, so that its clear words are heard."""
+NEVER = 1 << 62
+"""Bytes after which waitress writes what it holds to a temporary file: prompts and replies stay in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,8 @@ class WebServer:
             threads=NUM_THREADS,
             channel_request_lookahead=5,
             max_request_body_size=MAX_BODY_BYTES,
+            inbuf_overflow=NEVER,
+            outbuf_overflow=NEVER,
             ident=None,
             clear_untrusted_proxy_headers=True,
         )

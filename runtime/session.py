@@ -62,6 +62,7 @@ def open_session(
         source.file,
         context_size=settings.context_size,
         num_threads=threads.count,
+        adapters=source.adapters,
         placing=placing,
         on_device=lambda report: set_device(report),
     )

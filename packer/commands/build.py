@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from packer.commands.console import byte_progress, echo_json, size_in_words, step_progress
+from packer.programs import LINUX, WINDOWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from packer.bundling import PlannedModel
+    from packer.bundling import BundlePlan, PlannedModel
     from packer.container.config import BundleConfig
     from packer.quantization import Quantization
     from packer.runtimes.store import StoredRuntime
 
 DEMO = "demo"
+COSMOPOLITAN = "cosmopolitan"
 EXAMPLE = """
 Examples:
 
@@ -27,13 +30,27 @@ Examples:
   packer build model-f16.gguf --quantize Q4_K_M -o chat
   packer build model.gguf -o chat --system-prompt "Answer in one sentence."
   packer build model-00001-of-00003.gguf -c chat.toml -o chat
+  packer build model.gguf --lora style.gguf:0.8 -o chat
+  packer build model.gguf --target portable -o chat.exe
 """
+
+
+def _parse_size(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
+    """``2GB`` → 2000000000, ``500 MiB`` → 524288000, ``0`` → 0."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?)(i?)B?\s*", text, re.IGNORECASE)
+    if not match:
+        raise click.BadParameter(f"{text!r} is no size; write it as 2GB, 500MB or 1.5GiB")
+    power = " kmgt".index(match[2].lower() or " ")
+    return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
 @click.command(epilog=EXAMPLE)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write. [default: the model's name]")
 @click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), help="TOML file with settings.")
+@click.option("--lora", "loras", multiple=True, metavar="PATH[:SCALE]", help="LoRA adapter to apply; repeatable.")
 @click.option("--title", help="Name shown in the page and in --info.")
 @click.option("--system-prompt", help="Instructions put before every chat.")
 @click.option("--ctx-size", type=int, help="Context in tokens; 0 means all that the model was trained for.")
@@ -48,7 +65,28 @@ Examples:
 @click.option(
     "--gpu", default="auto", show_default=True, metavar="NAMES", help="GPU backends to pack: vulkan, or none."
 )
-@click.option("--target", default="linux-x86_64", show_default=True, help="System that the file runs on.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="NAME[,NAME...]",
+    help="Systems that the file runs on: linux-x86_64, windows-x86_64, or portable for both. [default: portable for a "
+    "name that ends in .exe when both runtimes are there, else this system]",
+)
+@click.option(
+    "--launcher",
+    type=click.Choice(["native", "cosmopolitan"]),
+    default="native",
+    show_default=True,
+    help="Program in front: packer's own, or built here with cosmocc.",
+)
+@click.option("--windowed", is_flag=True, help="On Windows: no console window; log to a file, errors in a dialog.")
+@click.option(
+    "--split-at",
+    metavar="SIZE",
+    callback=_parse_size,
+    help="Put the model beside the program when the file would be larger, such as 2GB. [Windows: 4GB]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def build(
     model: Path,
@@ -57,8 +95,12 @@ def build(
     quantize: str | None,
     imatrix: Path | None,
     requantize: bool,
+    loras: tuple[str, ...],
     gpu: str,
-    target: str,
+    targets: tuple[str, ...],
+    launcher: str,
+    windowed: bool,
+    split_at: int | None,
     as_json: bool,
     **flags: Any,
 ) -> None:
@@ -66,8 +108,9 @@ def build(
 
     MODEL may be the word "demo": the small model that comes with packer.
     """
-    from packer.bundling import BundlePlan, plan_model, write_bundle
-    from packer.commands.gpu_option import backends_for, cost_in_words, parse_backends
+    from packer.bundling import BundlePlan, plan_adapters, plan_model, write_bundle
+    from packer.commands.gpu_option import backends_for, parse_backends
+    from packer.container.config import parse_scaled_path
     from packer.demo import DEMO_MODEL, DEMO_SETTINGS
     from packer.quantization import Quantization
 
@@ -78,17 +121,29 @@ def build(
         model, config_path = DEMO_MODEL, config_path or DEMO_SETTINGS
     config = _settings(config_path, flags)
     planned = plan_model(model)
-    runtime = runtime_for(target)
-    chosen = Path(output or Path(planned.entry).with_suffix("").name).absolute()
+    adapters = plan_adapters([parse_scaled_path(text, "--lora") for text in loras], model)
+    chosen = _output(output, planned, targets)
+    runtimes = tuple(runtime_for(target) for target in _targets(targets, chosen))
     with contextlib.ExitStack() as stack:
         if quantize:
             wanted = Quantization(type_name=quantize, importance=imatrix, again=requantize)
             planned = stack.enter_context(_quantized(planned, model, chosen, wanted))
-        backends = backends_for(wanted_backends, target, planned.source.size_bytes)
-        plan = BundlePlan(output=chosen, config=config, runtime=runtime, model=planned, backends=backends)
+        backends = backends_for(wanted_backends, [one.target for one in runtimes], planned.source.size_bytes)
+        plan = BundlePlan(
+            output=chosen,
+            config=config,
+            runtimes=runtimes,
+            model=planned,
+            adapters=adapters,
+            backends=backends,
+            windowed=windowed,
+            split_at_bytes=split_at,
+        )
+        if launcher == COSMOPOLITAN:
+            raise NotImplementedError
         with byte_progress(f"writing {plan.output.name}", plan.size_bytes) as progress:
             write_bundle(plan, progress)
-    _report(plan.output, planned.source.size_bytes, cost_in_words(backends), as_json=as_json)
+    _report(plan, as_json=as_json)
 
 
 @contextlib.contextmanager
@@ -134,12 +189,61 @@ def runtime_for(target: str) -> StoredRuntime:
         return store.build(target, note)
 
 
-def _report(output: Path, model_bytes: int, gpu: str, *, as_json: bool) -> None:
-    size = output.stat().st_size
-    if as_json:
-        echo_json({"path": str(output), "size_bytes": size, "model_bytes": model_bytes})
-        return
+def _output(output: Path | None, planned: PlannedModel, targets: tuple[str, ...]) -> Path:
+    """The file to write: as asked for, else the model's name, with the ending that Windows wants."""
+    from packer.programs import WINDOWS_SUFFIX, parse_targets
+    from packer.runtimes.recipe import TARGETS
+
+    if output is not None:
+        return output.absolute()
+    ending = WINDOWS_SUFFIX if WINDOWS in parse_targets(targets, TARGETS) else ""
+    return Path(f"{Path(planned.entry).name.removesuffix('.gguf')}{ending}").absolute()
+
+
+def _targets(given: tuple[str, ...], output: Path) -> tuple[str, ...]:
+    """The systems to pack for: those asked for, else all that are at hand for an ``.exe``, else this one."""
+    from packer.programs import PORTABLE_TARGETS, WINDOWS_SUFFIX, parse_targets
+    from packer.runtimes.recipe import TARGETS
+    from packer.runtimes.store import default_store
+
+    if given:
+        targets = parse_targets(given, TARGETS)
+        if WINDOWS in targets and output.suffix.lower() != WINDOWS_SUFFIX:
+            click.echo(f"Note: Windows starts {output.name} only once its name ends in .exe", err=True)
+        return targets
+    if output.suffix.lower() != WINDOWS_SUFFIX:
+        return (LINUX,)
+    if default_store().find(WINDOWS) is not None:
+        return PORTABLE_TARGETS
     click.echo(
-        f"{output}  {size_in_words(size)}, of which {size_in_words(size - model_bytes)} is not the model ({gpu})"
+        f"Note: {output.name} will run on Linux only. For one that Windows runs as well, run once: "
+        f"packer runtimes build {WINDOWS}",
+        err=True,
     )
-    click.echo(f"Start it with: {output if ' ' not in str(output) else repr(str(output))}")
+    return (LINUX,)
+
+
+def _report(plan: BundlePlan, *, as_json: bool) -> None:
+    from packer.commands.gpu_option import cost_in_words
+
+    size = plan.output.stat().st_size
+    model_bytes = plan.model.source.size_bytes if plan.model else 0
+    model_bytes += sum(adapter.source.size_bytes for adapter in plan.adapters)
+    weights = plan.weights_path
+    if as_json:
+        result = {"path": str(plan.output), "size_bytes": size, "model_bytes": model_bytes, "targets": plan.targets}
+        echo_json({**result, "weights": str(weights) if weights else None})
+        return
+    if weights is None:
+        extra = f", of which {size_in_words(size - model_bytes)} is not the model ({cost_in_words(plan.backends)})"
+        click.echo(f"{plan.output}  {size_in_words(size)}{extra}")
+    else:
+        why = "Windows starts no program over 4 GB" if plan.is_too_large_for_windows else "as --split-at asks for"
+        click.echo(f"{plan.output}  {size_in_words(size)}, the program")
+        click.echo(f"{weights}  {size_in_words(model_bytes)}, the model in a file of its own: {why}")
+        click.echo(f"Keep {weights.name} beside {plan.output.name}; both are needed.")
+    if len(plan.targets) > 1:
+        click.echo(f"Runs on {' and '.join(plan.targets)}. Where a system insists on a native file: packer assimilate")
+    if LINUX in plan.targets:
+        shown = str(plan.output) if " " not in str(plan.output) else repr(str(plan.output))
+        click.echo(f"Start it with: {shown}")

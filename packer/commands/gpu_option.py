@@ -10,6 +10,8 @@ from packer.commands.console import size_in_words, step_progress
 from packer.errors import BuildError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from packer.runtimes.backends import BackendStore, StoredBackend
 
 AUTO, NONE = "auto", "none"
@@ -37,8 +39,8 @@ def parse_backends(text: str) -> tuple[str, ...] | None:
     return tuple(name for name in BACKENDS if name in names)
 
 
-def backends_for(wanted: tuple[str, ...] | None, target: str, model_bytes: int) -> tuple[StoredBackend, ...]:
-    """Return the backends to pack, building those that are missing.
+def backends_for(wanted: tuple[str, ...] | None, targets: Sequence[str], model_bytes: int) -> tuple[StoredBackend, ...]:
+    """Return the backends to pack for ``targets``, building those that are missing.
 
     ``None`` is Vulkan for every model that is not tiny; if it can't be built here, the file does without and that is
     said. Raises BuildError when a backend that was named can't be built.
@@ -48,11 +50,11 @@ def backends_for(wanted: tuple[str, ...] | None, target: str, model_bytes: int) 
 
     store = BackendStore(runtimes=default_store())
     if wanted is not None:
-        return tuple(_backend(store, name, target) for name in wanted)
+        return tuple(_backend(store, name, target) for target in targets for name in wanted)
     if model_bytes < SMALLEST_MODEL_BYTES:
         return ()
     try:
-        return tuple(_backend(store, name, target) for name in DEFAULT_BACKENDS)
+        return tuple(_backend(store, name, target) for target in targets for name in DEFAULT_BACKENDS)
     except BuildError as error:
         first = str(error).partition("\n")[0]
         click.echo(f"GPU support is left out ({first}); --gpu none says so beforehand.", err=True)
@@ -68,8 +70,11 @@ def _backend(store: BackendStore, name: str, target: str) -> StoredBackend:
         return store.build(name, target, note)
 
 
-def cost_in_words(backends: tuple[StoredBackend, ...]) -> str:
+def cost_in_words(backends: Sequence[StoredBackend]) -> str:
     """Say what the backends add to a file."""
     if not backends:
         return "no GPU support"
-    return "GPU: " + ", ".join(f"{backend.name} {size_in_words(backend.size_bytes)}" for backend in backends)
+    sizes = {
+        name: sum(one.size_bytes for one in backends if one.name == name) for name in (one.name for one in backends)
+    }
+    return "GPU: " + ", ".join(f"{name} {size_in_words(size)}" for name, size in sizes.items())

@@ -10,6 +10,7 @@ import click
 
 from packer.commands.console import byte_progress, echo_json, size_in_words
 from packer.container.reader import Bundle, describe_entry, open_bundle
+from packer.container.weights import check_weights, find_weights
 from packer.container.writer import complete_or_nothing, write_all
 from packer.errors import DamagedError, InputError
 
@@ -34,8 +35,14 @@ def inspect(file: Path, as_json: bool) -> None:
     click.echo(f"{file}  {size_in_words(description['size_bytes'])}, packed by packer {description['packer_version']}")
     click.echo(f"Title    {description['title']}")
     if model:
-        click.echo(f"Model    {model['name']}, {model['architecture']}, {model['quantization']}, {model['entry']}")
+        place = description["weights"]["file"] + " beside it" if description["weights"] else model["entry"]
+        click.echo(f"Model    {model['name']}, {model['architecture']}, {model['quantization']}, {place}")
         click.echo(f"         {size_in_words(model['size_bytes'])}, trained for {model['context_length']} tokens")
+        if model["use"] == "embeddings":
+            click.echo("Use      embeddings only (/v1/embeddings); it can't chat")
+    for adapter in description["adapters"]:
+        size = size_in_words(adapter["size_bytes"])
+        click.echo(f"Adapter  {adapter['name']}, scale {adapter['scale']:g}, rank {adapter['rank']}, {size}")
     for target, summary in description["targets"].items():
         click.echo(f"Runs on  {target} (Python {summary['python']}, llama.cpp {summary['llama_cpp']})")
     click.echo(f"Entries  {len(description['entries'])}; list them with unzip -l or packer inspect --json")
@@ -81,7 +88,12 @@ def verify(file: Path, as_json: bool) -> None:
     with open_bundle(file) as bundle:
         with byte_progress(f"verifying {file.name}", bundle.size_bytes) as progress:
             problems = bundle.verify(progress)
+            weights = bundle.manifest.weights if not problems else None
         count = len(bundle.entries)
+    if weights is not None:
+        path = find_weights(file, weights)
+        with byte_progress(f"verifying {path.name}", weights.size_bytes) as progress:
+            check_weights(path, weights, progress)
     if as_json:
         echo_json({"path": str(file), "ok": not problems, "num_entries": count, "problems": problems})
     if problems:

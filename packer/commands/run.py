@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import NoReturn
@@ -10,6 +11,7 @@ import click
 
 from packer.commands.build import runtime_for
 from packer.errors import InputError
+from packer.programs import LINUX
 
 EXAMPLE = """
 Example:
@@ -39,10 +41,10 @@ def model_less_bundle() -> Path:
     from packer.container.config import parse_config
     from packer.toolchain.build_cache import default_build_cache
 
-    runtime = runtime_for("linux-x86_64")
+    runtime = runtime_for(LINUX)
 
     def pack(work: Path) -> None:
-        plan = BundlePlan(output=work / "chat", config=parse_config("", "defaults"), runtime=runtime, model=None)
+        plan = BundlePlan(output=work / "chat", config=parse_config("", "defaults"), runtimes=(runtime,), model=None)
         write_bundle(plan)
 
     return default_build_cache().get_or_build("runner", runtime.summary.runtime_id, pack) / "chat"
@@ -52,4 +54,6 @@ def _execute(program: Path, arguments: list[str]) -> NoReturn:
     try:
         os.execv(program.absolute(), arguments)
     except OSError as error:
+        if error.errno == errno.ENOEXEC:  # a portable file, which starts as a shell script
+            os.execv("/bin/sh", ["sh", str(program.absolute()), *arguments[1:]])
         raise InputError(f"{program}: can't be executed ({error.strerror}); is it a file made by packer?") from error

@@ -63,11 +63,14 @@ def build_runtime(target: str, gpu: str | None, output: Path | None) -> None:
 def _build_backends(names: str, target: str, output: Path | None) -> None:
     from packer.commands.gpu_option import parse_backends
     from packer.runtimes.backends import BackendStore
+    from packer.runtimes.recipe import TARGETS
     from packer.runtimes.store import default_store
 
     wanted = parse_backends(names)
     if not wanted or (output is not None and len(wanted) > 1):
         raise click.UsageError(f"--gpu {names}: name the backends to build, with -o only one")
+    if target not in TARGETS:
+        raise InputError(f"{target}: unknown target; this packer builds {', '.join(TARGETS)}")
     for name in wanted:
         with step_progress(f"{name} backend {target}") as note:
             backend = BackendStore(runtimes=default_store()).build(name, target, note)

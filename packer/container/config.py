@@ -14,16 +14,17 @@ import math
 import re
 import tomllib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 MAX_SHOWN_CHARACTERS = 80
+MAX_SCALE = 100
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -248,6 +249,22 @@ def _problems(values: Mapping[str, Any]) -> Iterator[str]:
             for name in value:
                 if name not in rules:
                     yield f"locked: {_shown(name)} is no known key{_suggestion(name, list(rules))}"
+
+
+def parse_scaled_path(text: str, option: str) -> tuple[Path, float]:
+    """Read ``PATH`` or ``PATH:SCALE``, the scale 1 unless given. Raises InputError for one that is no number."""
+    head, colon, tail = text.rpartition(":")
+    if not colon or not head or Path(text).exists() or re.search(r"[\\/]", tail):
+        return Path(text), 1.0
+    try:
+        scale = float(tail)
+    except ValueError:
+        scale = math.nan
+    if not -MAX_SCALE <= scale <= MAX_SCALE:
+        raise InputError(
+            f"{option} {text}: expected a scale from -{MAX_SCALE} to {MAX_SCALE} after the colon, found {tail!r}"
+        )
+    return Path(head), scale
 
 
 def _suggestion(path: str, known: list[str]) -> str:

@@ -30,6 +30,7 @@ Entries::
     sbom.spdx.json                  what is inside, as SPDX
     launcher/<target>               in a portable file and in a runtime file: the native launcher, by itself
     model/<name>.gguf               STORED, aligned; absent when the manifest's ``weights`` name a file beside this one
+    model/adapters/<name>.gguf      STORED, aligned: LoRA adapters, applied in the manifest's order
     runtime/<target>/runtime.id     STORED: 64 hexadecimal digits and a newline; names the cache directory
     runtime/<target>/<path>         frozen Python and native libraries
     manifest.json                   last: format version, SHA-256 of the launcher and of every other entry; that of a
@@ -52,6 +53,7 @@ LAUNCHER_ALIGNMENT_BYTES = 4096
 MODEL_ALIGNMENT_BYTES = 65536
 
 MODEL_PREFIX = "model/"
+ADAPTERS_PREFIX = "model/adapters/"
 RUNTIME_PREFIX = "runtime/"
 LICENSES_PREFIX = "licenses/"
 LAUNCHER_PREFIX = "launcher/"
@@ -110,6 +112,11 @@ class Entry:
 def launcher_name(target: str) -> str:
     """Name of the entry that holds the launcher of ``target``."""
     return f"{LAUNCHER_PREFIX}{target}"
+
+
+def runtime_id_name(target: str) -> str:
+    """Name of the entry that names the directory which the runtime of ``target`` unpacks to."""
+    return f"{RUNTIME_PREFIX}{target}/runtime.id"
 
 
 def align_up(offset: int, alignment: int) -> int:

@@ -7,7 +7,7 @@ packer may add some without a new format version.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, TypeVar
 
 from packer.container.layout import FORMAT_VERSION
@@ -15,7 +15,10 @@ from packer.container.layout import FORMAT_VERSION
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSummary:
-    """The packed model as the manifest describes it; ``entry`` is its name in the archive."""
+    """The packed model as the manifest describes it; ``entry`` is its name in the archive.
+
+    ``use`` is ``chat``, or ``embeddings`` for a model that can't chat.
+    """
 
     entry: str
     name: str
@@ -23,6 +26,18 @@ class ModelSummary:
     quantization: str
     num_parameters: int
     context_length: int
+    size_bytes: int
+    use: str = "chat"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterSummary:
+    """A packed LoRA adapter; ``entry`` is its name in the archive, ``scale`` how strongly it is applied."""
+
+    entry: str
+    name: str
+    scale: float
+    rank: int
     size_bytes: int
 
 
@@ -59,6 +74,7 @@ class Manifest:
     launcher_bytes: int
     launcher_sha256: str
     sha256: dict[str, str]
+    adapters: tuple[AdapterSummary, ...] = ()
     weights: ExternalWeights | None = None
 
     def to_json(self) -> bytes:
@@ -68,6 +84,7 @@ class Manifest:
             "packer_version": self.packer_version,
             "title": self.title,
             "model": asdict(self.model) if self.model else None,
+            "adapters": [asdict(adapter) for adapter in self.adapters],
             "targets": {name: asdict(target) for name, target in self.targets.items()},
             "launcher": {"size_bytes": self.launcher_bytes, "sha256": self.launcher_sha256},
             "entries": [{"name": name, "sha256": digest} for name, digest in sorted(self.sha256.items())],
@@ -93,11 +110,13 @@ def parse_manifest(document: Any) -> Manifest:
         launcher_bytes=_natural(document["launcher"]["size_bytes"]),
         launcher_sha256=str(document["launcher"]["sha256"]),
         sha256={str(entry["name"]): str(entry["sha256"]) for entry in document["entries"]},
+        adapters=tuple(_pick(AdapterSummary, adapter) for adapter in document.get("adapters", ())),
         weights=_weights(weights) if weights is not None else None,
     )
 
 
-_Summary = TypeVar("_Summary", ModelSummary, TargetSummary, ExternalWeights)
+_Summary = TypeVar("_Summary", ModelSummary, AdapterSummary, TargetSummary, ExternalWeights)
+KINDS = {"int": int, "str": str, "float": float}
 
 
 def _weights(values: dict[str, Any]) -> ExternalWeights:
@@ -114,9 +133,9 @@ def _natural(value: Any) -> int:
 
 
 def _pick(kind: type[_Summary], values: dict[str, Any]) -> _Summary:
-    names = {field.name: field.type for field in fields(kind)}
-    for name, kind_name in names.items():
-        expected = int if kind_name == "int" else str
-        if type(values[name]) is not expected:
-            raise ValueError(f"{name}: expected {expected.__name__}, found {values[name]!r}")
-    return kind(**{name: values[name] for name in names})
+    given = [field for field in fields(kind) if field.name in values or field.default is MISSING]
+    for field in given:
+        expected = KINDS[str(field.type)]
+        if type(values[field.name]) is not expected:
+            raise ValueError(f"{field.name}: expected {expected.__name__}, found {values[field.name]!r}")
+    return kind(**{field.name: values[field.name] for field in given})

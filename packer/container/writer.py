@@ -11,7 +11,9 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import threading
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 COPY_BYTES = 16 * 1024 * 1024
 HASH_BYTES = 256 * 1024
+OPEN_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOINHERIT", 0)
 NOT_HERE = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY}
 
 
@@ -77,10 +80,12 @@ class ContainerWriter:
             name = prefix + path.relative_to(root).as_posix()
             self._add_packed(name, content, packed, mode)
 
-    def add_copy(self, bundle: Bundle, name: str, sha256: str) -> None:
+    def add_copy(self, bundle: Bundle, name: str, sha256: str, *, new_name: str | None = None) -> None:
         """Copy an entry of another container as it is stored there, without unpacking it."""
         source = bundle.entries[name]
-        entry = self._place(name, source.method, source.crc32, source.stored_bytes, source.size_bytes, source.mode)
+        entry = self._place(
+            new_name or name, source.method, source.crc32, source.stored_bytes, source.size_bytes, source.mode
+        )
         self._write_at(layout.pack_local_header(entry), entry.header_offset_bytes)
         position = entry.data_offset_bytes
         for piece in bundle.stored_chunks(source):
@@ -169,9 +174,16 @@ def write_all(descriptor: int, content: bytes, offset: int) -> int:
     """Write all of ``content`` at ``offset`` and return its length."""
     view = memoryview(content)
     while view:
-        written = os.pwrite(descriptor, view[:COPY_BYTES], offset)
+        written = _write_at(descriptor, view[:COPY_BYTES], offset)
         view, offset = view[written:], offset + written
     return len(content)
+
+
+def _write_at(descriptor: int, content: memoryview, offset: int) -> int:
+    if hasattr(os, "pwrite"):
+        return os.pwrite(descriptor, content, offset)
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    return os.write(descriptor, content)
 
 
 def copy_range(source: int, offset: int, target: int, position: int, segment: Segment) -> Iterator[int]:
@@ -251,8 +263,10 @@ def _compressed(path: Path, level: int) -> tuple[Path, bytes, bytes]:
 
 def crc32(content: bytes | memoryview, start: int = 0) -> int:
     """CRC-32 of ``content``, continuing from ``start``; several times the speed of zlib's."""
-    from isal import isal_zlib
-
+    try:
+        from isal import isal_zlib
+    except ImportError:  # a packed file that writes a copy of itself is small enough for zlib's
+        return zlib.crc32(content, start)
     return int(isal_zlib.crc32(content, start))
 
 
@@ -273,16 +287,17 @@ def complete_or_nothing(path: Path, *, needed_bytes: int, mode: int = 0o755) -> 
         raise OutputError(f"{path}: is a directory; give the name of the file to write, such as {path / 'chat'}")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        free = os.statvfs(path.parent)
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        available = shutil.disk_usage(path.parent).free
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | OPEN_FLAGS, 0o600)
     except OSError as error:
         raise OutputError(f"{path}: can't be written ({error.strerror}); choose another place with -o") from error
     try:
-        available = free.f_bavail * free.f_frsize
-        if available < needed_bytes:
-            raise OutputError(f"{path}: needs {needed_bytes:,} bytes and the disk has {available:,} free")
-        yield descriptor
-        os.fchmod(descriptor, mode & ~_umask())
+        with _closed_at_the_end(descriptor):
+            if available < needed_bytes:
+                raise OutputError(f"{path}: needs {needed_bytes:,} bytes and the disk has {available:,} free")
+            yield descriptor
+            if hasattr(os, "fchmod"):
+                os.fchmod(descriptor, mode & ~_umask())
         os.replace(temporary, path)  # noqa: PTH105 - pathlib's replace is the same call
         _sync_directory(path.parent)
     except BaseException as error:
@@ -291,6 +306,13 @@ def complete_or_nothing(path: Path, *, needed_bytes: int, mode: int = 0o755) -> 
         if isinstance(error, OSError) and error.filename in {None, str(temporary), temporary}:
             raise OutputError(f"{path}: can't be written ({error.strerror}); nothing was left behind") from error
         raise
+
+
+@contextlib.contextmanager
+def _closed_at_the_end(descriptor: int) -> Iterator[None]:
+    """Close before the rename: Windows renames no open file."""
+    try:
+        yield
     finally:
         os.close(descriptor)
 
@@ -302,6 +324,8 @@ def _umask() -> int:
 
 
 def _sync_directory(directory: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):
+        return
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

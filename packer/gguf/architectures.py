@@ -1,5 +1,8 @@
 """The architectures that the pinned llama.cpp loads, as `general.architecture` names them (src/llama-arch.cpp)."""
 
+EMBEDDING_ARCHITECTURES = frozenset({"gemma-embedding", "t5encoder"})
+"""Those that only embed although their metadata do not say that attention looks both ways (llama.cpp, src/models)."""
+
 KNOWN_ARCHITECTURES = frozenset(
     """
     afmoe apertus arcee arctic arwkv7 baichuan bailingmoe bailingmoe2 bailingmoe3 bert bitnet bloom chameleon

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packer.errors import InputError
-from packer.gguf.architectures import KNOWN_ARCHITECTURES
+from packer.gguf.architectures import EMBEDDING_ARCHITECTURES, KNOWN_ARCHITECTURES
 from packer.gguf.header import ArrayValue, GgufHeader, TensorInfo, read_header
 from packer.gguf.shards import check_all, check_parts, find_shards, name_stem
 from packer.gguf.tensor_types import FILE_TYPES, TENSOR_TYPES, tensor_bytes
@@ -23,10 +23,14 @@ MAX_SHOWN = 200
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """What a model is; sizes in bytes and tokens. Shards are described as the one model they make."""
+    """What a model is; sizes in bytes and tokens. Shards are described as the one model they make.
+
+    ``use`` is ``chat``, or ``embeddings`` for a model that only turns texts into vectors.
+    """
 
     name: str
     architecture: str
+    use: str
     quantization: str
     num_parameters: int
     num_tensors: int
@@ -51,6 +55,7 @@ def inspect_model(path: Path) -> ModelInfo:
     return ModelInfo(
         name=_shown(_text(first, "general.name")) or name_stem(path),
         architecture=architecture,
+        use=_use(first, architecture),
         quantization=_quantization(first, tensors),
         num_parameters=sum(math.prod(tensor.shape) for tensor in tensors),
         num_tensors=len(tensors),
@@ -83,6 +88,11 @@ def _check_kind(header: GgufHeader, num_tensors: int) -> str:
     if num_tensors == 0:
         raise InputError(f"{path}: holds a vocabulary only, no weights; give the model itself")
     return architecture
+
+
+def _use(header: GgufHeader, architecture: str) -> str:
+    looks_both_ways = header.get(f"{architecture}.attention.causal", True) is False
+    return "embeddings" if looks_both_ways or architecture in EMBEDDING_ARCHITECTURES else "chat"
 
 
 def check_tensors(header: GgufHeader) -> None:

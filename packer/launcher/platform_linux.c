@@ -4,6 +4,7 @@
 #include "bundle.h"
 #include "launcher.h"
 #include "platform.h"
+#include "zip_records.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #define PROC_SELF_EXE "/proc/self/exe"
+#define PORTABLE_VARIABLE "PACKER_PORTABLE"
 
 void platform_open_standard_streams(void)
 {
@@ -58,6 +60,39 @@ static bool check_path(const struct bundle *bundle, const struct stat *opened, s
                 bundle->path);
 }
 
+/* Whether the open file ends with an archive's end record: then it is a packed file and no bare launcher. */
+static bool ends_with_archive(const struct bundle *bundle)
+{
+    uint8_t end[END_BYTES];
+    return bundle->size_bytes >= sizeof end &&
+           pread((int)bundle->file, end, sizeof end, (off_t)(bundle->size_bytes - sizeof end)) == sizeof end &&
+           little32(end) == END_SIGNATURE;
+}
+
+/*
+ * The script of a portable file has copied us out of it and says where it is. A launcher with an archive of its own
+ * pays no heed, and the programs we start don't see it.
+ */
+static bool open_portable(struct bundle *bundle, struct failure *failure)
+{
+    const char *path = environment_text(PORTABLE_VARIABLE);
+    if (path == NULL || path[0] != '/' || ends_with_archive(bundle)) {
+        unsetenv(PORTABLE_VARIABLE);
+        return true;
+    }
+    free(bundle->path);
+    close((int)bundle->file);
+    bundle->path = strdup(path);
+    unsetenv(PORTABLE_VARIABLE);
+    bundle->file = open(bundle->path, O_RDONLY | O_CLOEXEC);
+    struct stat opened;
+    if (bundle->file < 0 || fstat((int)bundle->file, &opened) != 0 || !S_ISREG(opened.st_mode)) {
+        return fail(failure, FAILURE_MACHINE, "%s can't be read: %s.", bundle->path, strerror(errno));
+    }
+    bundle->size_bytes = (uint64_t)opened.st_size;
+    return true;
+}
+
 bool bundle_open_self(struct bundle *bundle, struct failure *failure)
 {
     *bundle = (struct bundle){.file = DISK_FILE_NONE};
@@ -78,7 +113,7 @@ bool bundle_open_self(struct bundle *bundle, struct failure *failure)
         return fail(failure, FAILURE_MACHINE, "%s can't be examined: %s.", bundle->path, strerror(errno));
     }
     bundle->size_bytes = (uint64_t)opened.st_size;
-    return check_path(bundle, &opened, failure);
+    return check_path(bundle, &opened, failure) && open_portable(bundle, failure);
 }
 
 char *platform_home_directory(void)

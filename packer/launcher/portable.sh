@@ -33,7 +33,8 @@ if [ -n "$PACKER_CACHE_DIR" ]; then
     set -- "$PACKER_CACHE_DIR" '' '' '' '' '' "$@"
 else
     c=${XDG_CACHE_HOME:+$XDG_CACHE_HOME/$n}
-    h=${HOME:+$HOME/.cache/$n}
+    h=
+    [ -n "$HOME" ] && [ -d "$HOME" ] && h=$HOME/.cache/$n
     r=${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/$n}
     set -- "$c" "$h" "/var/tmp/$n-$i" "/tmp/$n-$i" "$r" "${d%/}/.$n" "$@"
 fi

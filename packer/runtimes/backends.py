@@ -8,7 +8,6 @@ backends has an id of its own, so that it unpacks into a directory of its own.
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +39,6 @@ FOLDER = "_internal/llama_cpp/lib/gpu/"
 SUFFIX = ".backend"
 RECIPE = 1
 COMPRESS_LEVEL = 19
-MAX_SBOM_BYTES = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +170,7 @@ def write_backend_file(output: Path, name: str, target: str, library: Path, part
         for part in described:
             entry = f"{layout.LICENSES_PREFIX}{part.name.replace(' ', '-')}.txt"
             writer.add_bytes(entry, part.text.encode(), compress_level=COMPRESS_LEVEL)
-        writer.add_bytes(layout.SBOM_NAME, licences.spdx_document(described, name=target))
+        writer.add_bytes(layout.SBOM_NAME, licences.spdx_document(described, name=name))
         entry = f"{layout.RUNTIME_PREFIX}{target}/{FOLDER}{library.name}"
         writer.add_bytes(entry, library.read_bytes(), compress_level=COMPRESS_LEVEL)
         summary = TargetSummary(
@@ -216,21 +214,17 @@ def combined_id(runtime_id: str, backends: Sequence[StoredBackend]) -> str:
     return digest_of([runtime_id, [[backend.name, backend.backend_id] for backend in backends]])
 
 
-def copy_backends(writer: ContainerWriter, backends: Sequence[StoredBackend]) -> None:
-    """Copy the libraries and licences of ``backends`` into a bundle."""
-    for backend in backends:
-        with open_bundle(backend.path) as bundle:
-            digests = bundle.manifest.sha256
-            for name in bundle.entries:
-                if name.startswith((layout.RUNTIME_PREFIX, layout.LICENSES_PREFIX)):
-                    writer.add_copy(bundle, name, digests[name])
+def copy_backend(writer: ContainerWriter, backend: StoredBackend) -> None:
+    """Copy the library and the licences of a backend into a bundle, licences that are there already not again."""
+    with open_bundle(backend.path) as bundle:
+        digests = bundle.manifest.sha256
+        for name in bundle.entries:
+            wanted = name.startswith((layout.RUNTIME_PREFIX, layout.LICENSES_PREFIX))
+            if wanted and writer.sha256.get(name) != digests[name]:
+                writer.add_copy(bundle, name, digests[name])
 
 
-def combined_sbom(document: bytes, backends: Sequence[StoredBackend]) -> bytes:
-    """Add the parts of ``backends`` to the runtime's list of what is inside."""
-    merged = json.loads(document)
-    for backend in backends:
-        with open_bundle(backend.path) as bundle:
-            packages = json.loads(bundle.read(layout.SBOM_NAME, MAX_SBOM_BYTES))["packages"]
-        merged["packages"] += [{**one, "SPDXID": f"{one['SPDXID']}-{backend.name}"} for one in packages]
-    return json.dumps(merged, indent=1, sort_keys=True).encode() + b"\n"
+def read_document(backend: StoredBackend) -> bytes:
+    """The SPDX list of what a backend is made of."""
+    with open_bundle(backend.path) as bundle:
+        return bundle.read(layout.SBOM_NAME)

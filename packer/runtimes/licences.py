@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PYTHON_PACKAGES = {
     "blinker": "MIT",
+    "charset_normalizer": "MIT",
     "click": "BSD-3-Clause",
     "flask": "BSD-3-Clause",
     "itsdangerous": "BSD-3-Clause",
@@ -31,6 +32,7 @@ PYTHON_PACKAGES = {
     "markupsafe": "BSD-3-Clause",
     "platformdirs": "MIT",
     "prometheus_client": "Apache-2.0 AND BSD-2-Clause",
+    "pypdf": "BSD-3-Clause",
     "pyinstaller": "GPL-2.0-or-later WITH Bootloader-exception",
     "typing_extensions": "PSF-2.0",
     "waitress": "ZPL-2.1",
@@ -199,3 +201,19 @@ def spdx_document(parts: list[Component], *, name: str) -> bytes:
         "packages": packages,
     }
     return json.dumps(document, indent=1, sort_keys=True).encode() + b"\n"
+
+
+def merged_documents(documents: list[bytes]) -> bytes:
+    """Return one SPDX document that lists what any of ``documents`` lists, equal parts once."""
+    if len(documents) == 1:
+        return documents[0]
+    parsed = [json.loads(document) for document in documents]
+    parts = {
+        (package["name"], package["versionInfo"]): package for document in parsed for package in document["packages"]
+    }
+    packages = [
+        {**package, "SPDXID": f"SPDXRef-{index}"} for index, (_, package) in enumerate(sorted(parts.items()), 1)
+    ]
+    name = "+".join(document["name"] for document in parsed)
+    merged = {**parsed[0], "name": name, "documentNamespace": f"urn:packer:{name}", "packages": packages}
+    return json.dumps(merged, indent=1, sort_keys=True).encode() + b"\n"

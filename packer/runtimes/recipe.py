@@ -17,6 +17,7 @@ from packer import __version__
 from packer.container import layout
 from packer.container.manifest import Manifest, TargetSummary
 from packer.container.writer import ContainerWriter, complete_or_nothing
+from packer.programs import LINUX, WINDOWS
 from packer.runtimes import licences
 from packer.toolchain.build_cache import digest_of, file_sha256
 from packer.toolchain.environment import build_environment, fetch_sources
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from packer.toolchain.build_cache import BuildCache
     from packer.toolchain.windows_python import WindowsPython
 
-LINUX, WINDOWS = "linux-x86_64", "windows-x86_64"
 TARGETS = (LINUX, WINDOWS)
 COMPRESS_LEVEL = 19
 RECIPE = 1

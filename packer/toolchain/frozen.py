@@ -3,7 +3,7 @@
 The binding's high-level modules import numpy and diskcache, which the runtime does without: only the modules named in
 ``BINDING_MODULES`` are staged, under a package whose ``__init__`` is empty. The native libraries are copied in after
 PyInstaller has run, so that it neither renames nor duplicates them. In the same way prometheus_client is staged without
-the servers that it brings, which would pull in OpenSSL.
+the servers that it brings, which would pull in OpenSSL, and charset_normalizer without its compiled doubles.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ METRICS_MODULES = (
     "utils.py",
     "validation.py",
 )
+CHARSET_MODULES = ("api.py", "cd.py", "constant.py", "md.py", "models.py", "utils.py")
 EXCLUDED_MODULES = (
     "numpy", "tkinter", "unittest", "pydoc", "pydoc_data", "doctest", "test", "distutils", "setuptools", "pip",
     "ssl", "_ssl", "curses", "readline", "ensurepip", "venv", "lib2to3", "idlelib", "cffi", "pycparser",
     "_testcapi", "xmlrpc", "dbm", "ftplib", "imaplib", "smtplib", "poplib", "nntplib", "telnetlib", "isal",
     "_cffi_backend", "zstandard.backend_cffi", "multiprocessing", "watchdog", "cryptography", "dotenv", "asgiref",
-    "colorama", "packaging",
+    "colorama", "packaging", "PIL",
 )  # fmt: skip
 HIDDEN_IMPORTS = ("zstandard.backend_c", "llama_cpp.llama_cpp", "llama_cpp._ggml")
 
@@ -107,6 +108,7 @@ def stage_packages(stage: Path, tools: BuildTools) -> None:
     _stage_modules(stage / "llama_cpp", tools.sources.llama_cpp_python / "llama_cpp", BINDING_MODULES)
     installed = tools.environment.site_packages
     _stage_modules(stage / "prometheus_client", installed / "prometheus_client", METRICS_MODULES)
+    _stage_modules(stage / "charset_normalizer", installed / "charset_normalizer", CHARSET_MODULES)
     (stage / "chat.py").write_text("from runtime.cli import main\n\nraise SystemExit(main())\n", encoding="utf-8")
 
 

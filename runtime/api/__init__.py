@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runtime.api import (
+    attachments,
     chat_completions,
+    chat_files,
     chats,
     completions,
+    embeddings,
     errors,
     guard,
     health,
@@ -22,13 +25,16 @@ from runtime.api import (
     responses,
     tokens,
 )
+from runtime.api.attachments import EXTENSION as FILES_EXTENSION
 from runtime.api.context import EXTENSION, METRICS_EXTENSION
 from runtime.api.history_access import EXTENSION as HISTORY_EXTENSION
 from runtime.api.metrics import Metrics
+from runtime.attachments.pdf import PdfReader, extract_command, extract_environment
+from runtime.attachments.reader import FileReader
 from runtime.history.history import History
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from flask import Blueprint, Flask
 
@@ -38,9 +44,16 @@ MAX_BODY_BYTES = 16 << 20
 
 
 def create_app(
-    service: ChatService, extra_blueprints: Sequence[Blueprint] = (), *, history: History | None = None
+    service: ChatService,
+    extra_blueprints: Sequence[Blueprint] = (),
+    *,
+    history: History | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> Flask:
-    """Build the application around ``service``; ``extra_blueprints`` brings the page. Without ``history`` it is off."""
+    """Build the application around ``service``; ``extra_blueprints`` brings the page. Without ``history`` it is off.
+
+    ``environ`` is what other processes are started with; without it they get nothing.
+    """
     from flask import Flask
 
     app = Flask("runtime.api", static_folder=None)
@@ -48,11 +61,15 @@ def create_app(
     app.extensions[EXTENSION] = service
     app.extensions[METRICS_EXTENSION] = Metrics()
     app.extensions[HISTORY_EXTENSION] = history or History()
+    started_with = environ or {}
+    pdf_reader = PdfReader(extract_command(started_with), extract_environment(started_with))
+    app.extensions[FILES_EXTENSION] = FileReader(pdf_reader)
     guard.install(app)
     errors.install(app)
     for module in (
         chat_completions,
         completions,
+        embeddings,
         responses,
         messages,
         tokens,
@@ -62,6 +79,8 @@ def create_app(
         health,
         info,
         chats,
+        chat_files,
+        attachments,
         preferences,
         presets,
         quit_program,

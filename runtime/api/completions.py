@@ -15,7 +15,7 @@ from flask import Blueprint, jsonify
 from runtime.api.chat_request import MAX_CHOICES, wants_usage
 from runtime.api.context import chat_service, json_body
 from runtime.api.errors import ApiError, api_error
-from runtime.api.fields import flag, integer, text, wrong
+from runtime.api.fields import flag, integer, text, whole_list, wrong
 from runtime.api.generation_fields import generation_fields
 from runtime.api.logprobs import LogprobWriter, completion_top_logprobs
 from runtime.api.replies import (
@@ -98,19 +98,19 @@ def _refuse_unsupported(document: dict[str, Any]) -> None:
 
 def read_prompts(prompt: Any) -> list[Prompt]:
     """Read a text, a list of tokens, or a list of either."""
-    if isinstance(prompt, str) or (isinstance(prompt, list) and prompt and type(prompt[0]) is int):
+    if isinstance(prompt, str) or whole_list(prompt):
         prompt = [prompt]
     if not isinstance(prompt, list):
         raise wrong("prompt", "a string, a list of strings or a list of tokens", prompt)
     if not 1 <= len(prompt) <= MAX_PROMPTS:
         raise ApiError(400, f"prompt: expected 1 to {MAX_PROMPTS} prompts, found {len(prompt)}", param="prompt")
-    for entry in prompt:
-        is_tokens = isinstance(entry, list) and all(type(token) is int for token in entry)
-        if not isinstance(entry, str) and not is_tokens:
-            raise wrong("prompt", "a string, a list of strings or a list of tokens", entry)
+    entries = [entry if isinstance(entry, str) else whole_list(entry) for entry in prompt]
+    for entry, found in zip(entries, prompt, strict=True):
+        if entry is None:
+            raise wrong("prompt", "a string, a list of strings or a list of tokens", found)
         if not entry:
             raise ApiError(400, "prompt: an empty prompt can't be continued", param="prompt")
-    return prompt
+    return [entry for entry in entries if entry is not None]
 
 
 @dataclass(frozen=True, kw_only=True)

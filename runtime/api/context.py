@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from flask import current_app, request
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 EXTENSION = "chat_service"
 METRICS_EXTENSION = "metrics"
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def chat_service() -> ChatService:
@@ -36,12 +38,19 @@ def client_gone() -> Callable[[], bool]:
 
 
 def json_body() -> dict[str, Any]:
-    """Return the request's JSON object. Raises ApiError 415 or 400 when there is none."""
+    """Return the request's JSON object. Raises ApiError 415 or 400 when there is none.
+
+    Half a surrogate pair, which is no character (a text cut in the middle of one), becomes a replacement character.
+    """
     if not request.is_json:
         found = request.mimetype or "nothing"
         raise ApiError(415, f"expected Content-Type application/json, found {found}")
     try:
-        document = json.loads(request.get_data(), parse_constant=_refuse_constant)
+        data = request.get_data()
+        document = json.loads(data, parse_constant=_refuse_constant)
+        if SURROGATE.search(data):
+            whole = json.dumps(document, ensure_ascii=False).encode("utf-16", "surrogatepass")
+            document = json.loads(whole.decode("utf-16", "replace"))
     except (ValueError, RecursionError) as error:
         raise ApiError(400, f"the body is not valid JSON: {error}") from error
     if not isinstance(document, dict):

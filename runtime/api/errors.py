@@ -11,8 +11,11 @@ from werkzeug.exceptions import HTTPException
 from packer.errors import InputError, PackerError
 from runtime.chat_service import GrammarRefusedError
 from runtime.engine.errors import (
+    EmbeddingOnlyError,
     EngineStoppedError,
     GenerationFailedError,
+    InputTooLongError,
+    NoEmbeddingsError,
     PromptTooLongError,
     QueueFullError,
     ReplyTooLongError,
@@ -79,6 +82,12 @@ def api_error(error: Exception, prompt_field: str = "messages") -> ApiError:
         return ApiError(503, str(error), code="shutting_down", retry_after_s=RETRY_AFTER_S)
     if isinstance(error, GenerationFailedError):
         return ApiError(500, str(error), code="generation_failed")
+    if isinstance(error, EmbeddingOnlyError):
+        return ApiError(400, str(error), param="model", code="embedding_model")
+    if isinstance(error, NoEmbeddingsError):
+        return ApiError(400, str(error), param="model", code="no_embeddings")
+    if isinstance(error, InputTooLongError):
+        return ApiError(400, str(error), param=prompt_field, code="context_length_exceeded")
     if isinstance(error, GrammarRefusedError):
         return ApiError(400, str(error), param=error.field, code="invalid_grammar")
     if isinstance(error, InputError):

@@ -20,11 +20,16 @@ def number(document: dict[str, Any], name: str, smallest: float, largest: float)
     value = document.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not is_number(value):
         raise wrong(name, "a number", value)
     if not smallest <= value <= largest:
-        raise ApiError(400, f"{name}: expected {smallest:g} to {largest:g}, found {value:.10g}", param=name)
+        raise ApiError(400, f"{name}: expected {smallest:g} to {largest:g}, found {value!r:.60}", param=name)
     return float(value)
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a JSON value is a finite number; whole ones may be larger than any float."""
+    return math.isfinite(value) if isinstance(value, float) else type(value) is int
 
 
 def integer(document: dict[str, Any], name: str, smallest: int, largest: int = LARGEST_INTEGER) -> int | None:
@@ -32,13 +37,29 @@ def integer(document: dict[str, Any], name: str, smallest: int, largest: int = L
     value = document.get(name)
     if value is None:
         return None
-    if type(value) is not int:
-        raise wrong(name, "a whole number", value)
+    value = whole(value)
+    if value is None:
+        raise wrong(name, "a whole number", document[name])
     if value < smallest:
-        raise ApiError(400, f"{name}: expected at least {smallest}, found {value}", param=name)
+        raise ApiError(400, f"{name}: expected at least {smallest}, found {value!r:.60}", param=name)
     if value > largest:
-        raise ApiError(400, f"{name}: expected at most {largest}, found {value}", param=name)
+        raise ApiError(400, f"{name}: expected at most {largest}, found {value!r:.60}", param=name)
     return value
+
+
+def whole(value: Any) -> int | None:
+    """Return a JSON value as a whole number, which 16.0 is too (JSON Schema's "integer"); ``None`` if it is none."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
+
+
+def whole_list(value: Any) -> list[int] | None:
+    """Return a list of whole numbers, or ``None`` if the value is none."""
+    if not isinstance(value, list):
+        return None
+    numbers = [number for entry in value if (number := whole(entry)) is not None]
+    return numbers if len(numbers) == len(value) else None
 
 
 def flag(document: dict[str, Any], name: str, prefix: str = "") -> bool:
@@ -77,23 +98,21 @@ def choice(document: dict[str, Any], name: str, allowed: tuple[str, ...]) -> str
 
 def max_tokens(document: dict[str, Any], *names: str) -> int | None:
     """Read the first of ``names`` that is given; -1 means no limit, as in llama.cpp's server."""
-    for name in names:
-        value = integer(document, name, -1, (1 << 63) - 1)
-        if value == 0:
+    limits = [integer(document, name, -1, (1 << 63) - 1) for name in names]
+    for name, limit in zip(names, limits, strict=True):
+        if limit == 0:
             raise ApiError(400, f"{name}: expected at least 1, found 0", param=name)
-        if value is not None and value > 0:
-            return value
-    return None
+    return next((limit for limit in limits if limit is not None and limit > 0), None)
 
 
-def stop_strings(document: dict[str, Any], name: str = "stop") -> tuple[str, ...]:
-    """Read a stop string or a list of them."""
+def stop_strings(document: dict[str, Any], name: str = "stop", *, may_be_single: bool = True) -> tuple[str, ...]:
+    """Read a list of stop strings, or a single one where that is allowed."""
     stop = document.get(name)
     if stop is None:
         return ()
-    strings = [stop] if isinstance(stop, str) else stop
+    strings = [stop] if isinstance(stop, str) and may_be_single else stop
     if not isinstance(strings, list) or not all(isinstance(entry, str) for entry in strings):
-        raise wrong(name, "a string or a list of strings", stop)
+        raise wrong(name, "a string or a list of strings" if may_be_single else "a list of strings", stop)
     if len(strings) > MAX_STOP_STRINGS:
         raise ApiError(400, f"{name}: expected at most {MAX_STOP_STRINGS} strings, found {len(strings)}", param=name)
     if not all(strings):

@@ -6,15 +6,29 @@ Names and meanings are those of llama.cpp's server (``tools/server/README.md``) 
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from runtime.api.errors import ApiError
-from runtime.api.fields import LARGEST_INTEGER, flag, integer, mapping, max_tokens, number, stop_strings, text, wrong
+from runtime.api.fields import (
+    LARGEST_INTEGER,
+    flag,
+    integer,
+    is_number,
+    mapping,
+    max_tokens,
+    number,
+    stop_strings,
+    text,
+    whole,
+    wrong,
+)
 from runtime.json_schema import SchemaError, json_object_grammar, schema_to_grammar
 
 MAX_BIASES = 10_000
 MAX_BREAKERS = 16
 MAX_GRAMMAR_CHARACTERS = 1 << 18
+TOKEN_NUMBER = re.compile("[0-9]{1,10}")
 NUMBERS = {
     "temperature": (0.0, 100.0),
     "dynatemp_range": (0.0, 100.0),
@@ -89,7 +103,7 @@ def _logit_bias(document: dict[str, Any]) -> tuple[tuple[int | str, float], ...]
     if biases is None:
         return ()
     if isinstance(biases, dict):
-        pairs = [[int(key) if key.isascii() and key.isdecimal() else key, bias] for key, bias in biases.items()]
+        pairs = [[int(key) if TOKEN_NUMBER.fullmatch(key) else key, bias] for key, bias in biases.items()]
     elif isinstance(biases, list):
         pairs = biases
     else:
@@ -100,12 +114,14 @@ def _logit_bias(document: dict[str, Any]) -> tuple[tuple[int | str, float], ...]
 
 
 def _one_bias(pair: Any) -> tuple[int | str, float]:
-    if not isinstance(pair, list) or len(pair) != 2 or type(pair[0]) not in (int, str):
+    if not isinstance(pair, list) or len(pair) != 2:
         raise wrong("logit_bias", "pairs of a token or text and a number", pair)
-    key, bias = pair
+    key, bias = pair[0] if isinstance(pair[0], str) else whole(pair[0]), pair[1]
+    if key is None:
+        raise wrong("logit_bias", "pairs of a token or text and a number", pair)
     if bias is False:
         return key, -math.inf
-    if isinstance(bias, bool) or not isinstance(bias, int | float) or not math.isfinite(bias):
+    if not is_number(bias):
         raise wrong("logit_bias", "a number (or false, to ban) for each token", bias)
     if isinstance(key, int) and not 0 <= key <= LARGEST_INTEGER:
         raise ApiError(400, f"logit_bias: there is no token {key}", param="logit_bias")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, jsonify
 
 from runtime.api.context import chat_service
+from runtime.instance import ID_HEADER
 
 if TYPE_CHECKING:
+    from flask import Response
     from flask.typing import ResponseReturnValue
 
 
@@ -16,7 +18,15 @@ def create_blueprint() -> Blueprint:
     """Make the blueprint."""
     blueprint = Blueprint("health", __name__)
     blueprint.get("/health")(health)
+    blueprint.after_request(_identify)
     return blueprint
+
+
+def _identify(response: Response) -> Response:
+    """Say which start of the program this is, so that another start can tell that it found the right one."""
+    if identity := chat_service().facts.instance:
+        response.headers[ID_HEADER] = identity
+    return response
 
 
 def health() -> ResponseReturnValue:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from flask import Blueprint, Response, jsonify
 
+from runtime.api.attachments import file_reader
 from runtime.api.context import chat_service
 from runtime.api.history_access import history
 
@@ -18,5 +19,7 @@ def create_blueprint() -> Blueprint:
 
 
 def info() -> Response:
-    """Answer with :meth:`ChatService.info`, and whether chats are kept."""
-    return jsonify({**chat_service().info(), "history": asdict(history().status())})
+    """Answer with :meth:`ChatService.info`, whether chats are kept and what can be attached."""
+    return jsonify(
+        {**chat_service().info(), "history": asdict(history().status()), "attachments": file_reader().status()}
+    )

@@ -1,7 +1,6 @@
 """``POST /v1/messages``, Anthropic's API: text in, text out, streaming and not; and ``/v1/messages/count_tokens``.
 
-Source: Anthropic API reference, "Create a Message" and "Streaming Messages". Why a reply ended is not told apart
-between the model's own end and a stop sequence: both are ``end_turn``.
+Source: Anthropic API reference, "Create a Message" and "Streaming Messages".
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ def parse_message_request(document: dict[str, Any], *, needs_limit: bool = True)
         messages=tuple(messages),
         sampling=sampling_fields(document),
         max_tokens=limit,
-        stop=stop_strings(document, "stop_sequences"),
+        stop=stop_strings(document, "stop_sequences", may_be_single=False),
     )
 
 
@@ -118,7 +117,9 @@ def create_message() -> ResponseReturnValue:
 
 def count_tokens() -> Response:
     """Answer with the number of tokens of the prompt that the messages would make."""
-    request = parse_message_request(json_body(), needs_limit=False)
+    document = json_body()
+    request = parse_message_request(document, needs_limit=False)
+    flag(document, "stream")
     require_ready()
     service = chat_service()
     prompt = service.require_encoder().encode_chat(service.with_system_prompt(request.messages))
@@ -126,6 +127,9 @@ def count_tokens() -> Response:
 
 
 def _ending(finished: Finished) -> dict[str, Any]:
+    """Say why the reply ended."""
+    if finished.stop_string is not None:
+        return {"stop_reason": "stop_sequence", "stop_sequence": finished.stop_string}
     return {"stop_reason": "max_tokens" if finished.reason == "length" else "end_turn", "stop_sequence": None}
 
 

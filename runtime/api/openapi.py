@@ -1,35 +1,79 @@
-"""``GET /openapi.json``: this API in the words of OpenAPI 3.1."""
+"""``GET /openapi.json``: this API in the words of OpenAPI 3.1.
+
+Each operation names every status it answers with, and the shape of every body, errors included. An answer that may be
+streamed describes one server-sent event under ``text/event-stream``, as OpenAI's own description does.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
 from runtime.api.context import chat_service
+from runtime.api.openapi_answers import answer_schemas
 from runtime.api.openapi_chats import chat_paths, chat_schemas
-from runtime.api.openapi_schemas import TEXT, reference, request_schemas, response_schemas
+from runtime.api.openapi_events import event_schemas
+from runtime.api.openapi_operations import JSON, RETRY_AFTER, answer, json_body, refusals
+from runtime.api.openapi_schemas import TEXT, reference, request_schemas
 
-JSON = "application/json"
 EVENTS = "text/event-stream"
+METRICS = "application/openmetrics-text"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """A ``POST`` operation, its parts by the names of their schemas; ``event`` is set if it can be streamed."""
+
+    summary: str
+    request: str
+    answer: str
+    error: str = "Error"
+    event: str | None = None
+
+
 POSTS = {
-    "/v1/chat/completions": ("Continue a chat", "ChatRequest", "ChatCompletion", "Error", True),
-    "/v1/completions": ("Continue texts without a chat template", "CompletionRequest", "Completion", "Error", True),
-    "/v1/responses": ("Continue a chat; nothing is stored", "ResponseRequest", "Response", "Error", True),
-    "/v1/messages": ("Continue a chat, Anthropic's way", "MessageRequest", "Message", "MessageError", True),
-    "/v1/messages/count_tokens": (
-        "Count a prompt's tokens", "CountTokensRequest", "TokenCount", "MessageError", False
+    "/v1/chat/completions": Post(
+        summary="Continue a chat", request="ChatRequest", answer="ChatCompletion", event="ChatCompletionEvent"
     ),
-    "/tokenize": ("Turn text into tokens", "TokenizeRequest", "Tokens", "Error", False),
-    "/detokenize": ("Turn tokens into text", "DetokenizeRequest", "Text", "Error", False),
-    "/apply-template": ("Show the prompt that a chat makes", "TemplateRequest", "Prompt", "Error", False),
+    "/v1/completions": Post(
+        summary="Continue texts without a chat template",
+        request="CompletionRequest",
+        answer="Completion",
+        event="CompletionEvent",
+    ),
+    "/v1/embeddings": Post(summary="Turn texts into vectors", request="EmbeddingRequest", answer="EmbeddingList"),
+    "/v1/responses": Post(
+        summary="Continue a chat; nothing is stored",
+        request="ResponseRequest",
+        answer="Response",
+        event="ResponseStreamEvent",
+    ),
+    "/v1/messages": Post(
+        summary="Continue a chat, Anthropic's way",
+        request="MessageRequest",
+        answer="Message",
+        error="MessageError",
+        event="MessageStreamEvent",
+    ),
+    "/v1/messages/count_tokens": Post(
+        summary="Count a prompt's tokens", request="CountTokensRequest", answer="TokenCount", error="MessageError"
+    ),
+    "/tokenize": Post(summary="Turn text into tokens", request="TokenizeRequest", answer="Tokens"),
+    "/detokenize": Post(summary="Turn tokens into text", request="DetokenizeRequest", answer="Text"),
+    "/apply-template": Post(
+        summary="Show the prompt that a chat makes", request="TemplateRequest", answer="Prompt"
+    ),
 }  # fmt: skip
-"""Address to summary, request, response, error, and whether the answer may be streamed."""
 GETS = {
     "/v1/models": ("List the one model", "ModelList"),
     "/health": ("Say whether the model is loaded", "Status"),
     "/api/info": ("Describe model, machine and settings", "Info"),
 }
+"""Address to summary and answer."""
+POST_REFUSALS = (400, 403, 413, 415, 500, 503)
+GET_REFUSALS = (403, 500)
 
 
 def create_blueprint() -> Blueprint:
@@ -46,60 +90,42 @@ def show_description() -> Response:
 
 def describe_api(version: str) -> dict[str, Any]:
     """Return the description as plain JSON values."""
-    paths: dict[str, Any] = {path: {"post": _post(*facts)} for path, facts in POSTS.items()}
-    paths |= {path: {"get": _get(*facts)} for path, facts in GETS.items()}
+    paths: dict[str, Any] = {path: {"post": _post(operation)} for path, operation in POSTS.items()}
+    paths |= {path: {"get": _get(summary, reference(name))} for path, (summary, name) in GETS.items()}
     paths["/health"]["get"]["responses"] |= {
-        "503": _answer("The model is loading", "Status"),
-        "500": {"description": "The model can't be loaded", "content": {JSON: {"schema": {"type": "object"}}}},
+        "503": {**answer("The model is loading", reference("Loading")), "headers": RETRY_AFTER},
+        "500": answer("The model can't be loaded", reference("LoadFailure")),
     }
     paths["/v1/models/{name}"] = {
         "get": {
-            **_get("Describe a model", "Model"),
-            "parameters": [{"name": "name", "in": "path", "required": True, "schema": TEXT}],
+            **_get("Describe a model", reference("Model"), 404),
+            "parameters": [{"name": "name", "in": "path", "required": True, "schema": {**TEXT, "minLength": 1}}],
         }
     }
-    paths["/metrics"] = {"get": _text("Counts for Prometheus", "application/openmetrics-text")}
-    paths["/openapi.json"] = {"get": _object("This description")}
-    paths["/api/quit"] = {"post": _object("End the program")}
+    paths["/metrics"] = {"get": _get("Counts for Prometheus", TEXT, mimetype=METRICS)}
+    paths["/openapi.json"] = {"get": _get("This description", {"type": "object"})}
+    paths["/api/quit"] = {"post": _get("End the program", reference("Stopping"))}
     paths |= chat_paths()
     return {
         "openapi": "3.1.0",
         "info": {"title": "packer", "version": version, "license": {"name": "MIT", "identifier": "MIT"}},
         "paths": paths,
-        "components": {"schemas": {**request_schemas(), **response_schemas(), **chat_schemas()}},
+        "components": {"schemas": {**request_schemas(), **answer_schemas(), **event_schemas(), **chat_schemas()}},
     }
 
 
-def _post(summary: str, request: str, response: str, error: str, streams: bool) -> dict[str, Any]:
-    answer = _answer("The whole answer, or a stream of its pieces" if streams else "The answer", response)
-    if streams:
-        answer["content"][EVENTS] = {}
+def _post(operation: Post) -> dict[str, Any]:
+    found = answer("The answer", reference(operation.answer))
+    if operation.event is not None:
+        found["description"] = "The whole answer, or with stream a server-sent event for each piece"
+        found["content"][EVENTS] = {"schema": reference(operation.event)}
     return {
-        "summary": summary,
-        "requestBody": {"required": True, "content": {JSON: {"schema": reference(request)}}},
-        "responses": {"200": answer, "default": _answer("Why there is no answer", error)},
+        "summary": operation.summary,
+        "requestBody": json_body(operation.request),
+        "responses": {"200": found, **refusals(POST_REFUSALS, operation.error)},
     }
 
 
-def _get(summary: str, response: str) -> dict[str, Any]:
-    responses = {"200": _answer("The answer", response), "default": _answer("Why there is no answer", "Error")}
+def _get(summary: str, schema: dict[str, Any], *more: int, mimetype: str = JSON) -> dict[str, Any]:
+    responses = {"200": answer("The answer", schema, mimetype), **refusals((*GET_REFUSALS, *more))}
     return {"summary": summary, "responses": responses}
-
-
-def _object(summary: str) -> dict[str, Any]:
-    content = {JSON: {"schema": {"type": "object"}}}
-    responses = {
-        "200": {"description": "The answer", "content": content},
-        "default": _answer("Why there is no answer", "Error"),
-    }
-    return {"summary": summary, "responses": responses}
-
-
-def _text(summary: str, mimetype: str) -> dict[str, Any]:
-    found = _object(summary)
-    found["responses"]["200"]["content"] = {mimetype: {"schema": TEXT}}
-    return found
-
-
-def _answer(description: str, schema: str) -> dict[str, Any]:
-    return {"description": description, "content": {JSON: {"schema": reference(schema)}}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from runtime.api.openapi_operations import JSON, answer, json_body, refusals
 from runtime.api.openapi_schemas import COUNT, FLAG, TEXT, Schema, listed, nullable, record, reference
 from runtime.history.checks import (
     MAX_ATTACHMENTS,
@@ -12,10 +13,12 @@ from runtime.history.checks import (
     MAX_TEXT_CHARACTERS,
     MAX_TITLE_CHARACTERS,
 )
+from runtime.history.exports import FORMAT, VERSION
 from runtime.history.records import ROLES, STATES
 
-JSON = "application/json"
 TAG = "chats"
+REFUSALS = (403, 500, 503, 507)
+BODY_REFUSALS = (400, 413, 415)
 OBJECT: Schema = {"type": "object"}
 ANY_OBJECT = nullable("object")
 LONG_TEXT = nullable("string", maxLength=MAX_TEXT_CHARACTERS)
@@ -30,7 +33,7 @@ def chat_paths() -> dict[str, Any]:
     one, message = "/api/chats/{chat_id}", "/api/chats/{chat_id}/messages/{message_id}"
     return {
         "/api/chats": {
-            "get": {**_operation("List chats, or search them", "ChatList"), "parameters": [QUERY, IS_DELETED]},
+            "get": _listing(),
             "post": _operation("Keep a new chat", "StoredChat", "ChatFields"),
         },
         one: {
@@ -41,6 +44,10 @@ def chat_paths() -> dict[str, Any]:
         f"{one}/restore": {"post": _operation("Undo a deletion", "ChatSummary", path=one)},
         f"{one}/messages": {"post": _operation("Keep a message", "StoredMessage", "NewMessage", path=one)},
         message: {"patch": _operation("Change a message", "StoredMessage", "MessageChanges", path=message)},
+        "/api/chats/export": {"get": _download("Export all chats", "application/zip")},
+        f"{one}/export": {"get": _download("Export a chat", "text/markdown", path=one)},
+        "/api/chats/import": {"post": _upload("Keep the chats of a file")},
+        "/api/attachments": {"post": _attach()},
         "/api/preferences": {
             "get": _operation("Read the page's preferences", "Preferences"),
             "put": _operation("Replace the page's preferences", "Preferences", "Preferences"),
@@ -54,6 +61,12 @@ def chat_paths() -> dict[str, Any]:
             "delete": _operation("Delete a preset", "Deleted", path="/api/presets/{preset_id}"),
         },
     }
+
+
+def _listing() -> dict[str, Any]:
+    operation = _operation("List chats, or search them", "ChatList")
+    operation["responses"] |= refusals((400,))
+    return {**operation, "parameters": [QUERY, IS_DELETED]}
 
 
 def chat_schemas() -> dict[str, Schema]:
@@ -72,6 +85,24 @@ def chat_schemas() -> dict[str, Schema]:
         "StoredChat": record(
             " ".join([*summary, "messages"]), **summary, messages=listed(reference("StoredMessage"))
         ),
+        "ChatFile": record(
+            "format version chats",
+            format={"const": FORMAT},
+            version={"const": VERSION},
+            exported_at=TIME,
+            chats=listed(OBJECT),
+        ),
+        "FileText": record(
+            "name media_type size_bytes truncated",
+            name=TEXT,
+            media_type=TEXT,
+            size_bytes=COUNT,
+            text=TEXT,
+            image_url=TEXT,
+            num_pages=COUNT,
+            truncated={"type": "boolean"},
+        ),
+        "Imported": record("imported chats", imported=COUNT, chats=listed(reference("ChatSummary"))),
         "Deleted": record("id deleted", id=TEXT, deleted={"const": True}),
         "Preferences": OBJECT,
         "PresetFields": record(
@@ -142,17 +173,41 @@ def _message_schemas() -> dict[str, Schema]:
     }  # fmt: skip
 
 
+def _download(summary: str, markdown_type: str, *, path: str = "") -> dict[str, Any]:
+    chosen = {"name": "format", "in": "query", "schema": {"enum": ["json", "markdown"]}}
+    operation = _operation(summary, "ChatFile", path=path)
+    operation["parameters"] = [*operation.get("parameters", []), chosen]
+    operation["responses"]["200"]["content"][markdown_type] = {}
+    return operation
+
+
+def _attach() -> dict[str, Any]:
+    operation = _operation("Turn a file into text for a message", "FileText", "")
+    form = record("file", file={"type": "string", "contentMediaType": "application/octet-stream"})
+    operation["requestBody"] = {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+    return operation
+
+
+def _upload(summary: str) -> dict[str, Any]:
+    operation = _operation(summary, "Imported", "")
+    content: dict[str, Any] = {kind: {} for kind in ("application/octet-stream", "application/zip", "text/markdown")}
+    operation["requestBody"] = {"required": True, "content": {JSON: {"schema": reference("ChatFile")}, **content}}
+    return operation
+
+
 def _operation(summary: str, response: str, request: str | None = None, *, path: str = "") -> dict[str, Any]:
-    answer = {"description": "The answer", "content": {JSON: {"schema": reference(response)}}}
-    failure = {"description": "Why there is no answer", "content": {JSON: {"schema": reference("Error")}}}
+    """Describe an operation; an empty ``request`` has a body that the caller describes."""
+    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
+    statuses = [*REFUSALS, *([404] if names else []), *(BODY_REFUSALS if request is not None else [])]
     operation: dict[str, Any] = {
         "summary": summary,
         "tags": [TAG],
-        "responses": {"200": answer, "default": failure},
+        "responses": {"200": answer("The answer", reference(response)), **refusals(tuple(statuses))},
     }
-    names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     if names:
-        operation["parameters"] = [{"name": name, "in": "path", "required": True, "schema": TEXT} for name in names]
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {**TEXT, "minLength": 1}} for name in names
+        ]
     if request:
-        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": reference(request)}}}
+        operation["requestBody"] = json_body(request)
     return operation

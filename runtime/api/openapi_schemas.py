@@ -1,16 +1,18 @@
-"""JSON schemas of request and response bodies, made from the same tables that requests are checked with."""
+"""JSON schemas of request bodies, made from the same tables that requests are checked with."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from runtime.api.chat_request import MAX_CHOICES, ROLES
 from runtime.api.completions import MAX_PROMPTS
+from runtime.api.embeddings import FORMATS, MAX_INPUTS
 from runtime.api.fields import MAX_STOP_STRINGS
 from runtime.api.generation_fields import INTEGERS, MAX_BREAKERS, NUMBERS
 from runtime.api.logprobs import MAX_TOP_LOGPROBS
+from runtime.api.responses import REFUSED, TEXT_PARTS
 from runtime.api.responses import ROLES as INPUT_ROLES
-from runtime.api.responses import TEXT_PARTS
 
 Schema = dict[str, Any]
 
@@ -40,61 +42,19 @@ TEXT: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
 COUNT: Schema = {"type": "integer", "minimum": 0}
 FLAG = nullable("boolean")
+UNSET: Schema = {"enum": [False, None], "description": "not available from this program"}
 LOGPROBS = nullable("integer", minimum=0, maximum=MAX_TOP_LOGPROBS)
 LIMIT = nullable("integer", minimum=-1, maximum=(1 << 63) - 1, **{"not": {"const": 0}})
 
 
 def request_schemas() -> dict[str, Schema]:
     """Describe the request bodies by name."""
-    generation = {**sampling_properties(), **_output_properties()}
     return {
-        "ChatRequest": record(
-            "messages",
-            model=nullable("string"),
-            messages=listed(reference("ChatMessage"), minItems=1),
-            max_tokens=LIMIT,
-            max_completion_tokens=LIMIT,
-            n=nullable("integer", minimum=1, maximum=MAX_CHOICES),
-            logprobs=FLAG,
-            top_logprobs=LOGPROBS,
-            **_stream_properties(),
-            **generation,
-        ),
-        "ChatMessage": {
-            "anyOf": [
-                record(
-                    "role content",
-                    role={"enum": sorted(ROLES - {"assistant"})},
-                    content={"anyOf": _content(("text",))},
-                ),
-                record(
-                    "role",
-                    role={"const": "assistant"},
-                    content={"anyOf": [*_content(("text",)), {"type": "null"}]},
-                ),
-            ]
-        },
-        "CompletionRequest": record(
-            "prompt",
-            model=nullable("string"),
-            prompt={"anyOf": [{**TEXT, "minLength": 1}, _tokens(), _prompts()]},
-            max_tokens=LIMIT,
-            n=nullable("integer", minimum=1, maximum=MAX_CHOICES),
-            logprobs=LOGPROBS,
-            **_stream_properties(),
-            **generation,
-        ),
-        "ResponseRequest": record(
-            "input",
-            model=nullable("string"),
-            input={"anyOf": [TEXT, listed(reference("InputMessage"), minItems=1)]},
-            instructions=nullable("string"),
-            max_output_tokens=LIMIT,
-            metadata=nullable("object"),
-            stream=FLAG,
-            text=nullable("object", properties={"format": {"anyOf": [_format(), {"type": "null"}]}}),
-            **sampling_properties(),
-        ),
+        "ChatRequest": _chat_request(),
+        "ChatMessage": _chat_message(),
+        "CompletionRequest": _completion_request(),
+        "EmbeddingRequest": _embedding_request(),
+        "ResponseRequest": _response_request(),
         "InputMessage": _input_message(),
         "MessageRequest": _message_request("messages max_tokens"),
         "CountTokensRequest": _message_request("messages"),
@@ -102,6 +62,87 @@ def request_schemas() -> dict[str, Schema]:
         "DetokenizeRequest": record("tokens", tokens=listed(COUNT)),
         "TemplateRequest": record("messages", messages=listed(reference("ChatMessage"), minItems=1)),
     }
+
+
+def _chat_request() -> Schema:
+    return one_grammar(
+        "messages",
+        model=nullable("string"),
+        messages=listed(reference("ChatMessage"), minItems=1),
+        max_tokens=LIMIT,
+        max_completion_tokens=LIMIT,
+        n=nullable("integer", minimum=1, maximum=MAX_CHOICES),
+        logprobs=FLAG,
+        top_logprobs=LOGPROBS,
+        **_stream_properties(),
+        **sampling_properties(),
+        **_output_properties(),
+    )
+
+
+def _chat_message() -> Schema:
+    others = record(
+        "role content", role={"enum": sorted(ROLES - {"assistant"})}, content={"anyOf": _content(("text",))}
+    )
+    own = record("role", role={"const": "assistant"}, content={"anyOf": [*_content(("text",)), {"type": "null"}]})
+    return {"anyOf": [others, own]}
+
+
+def _completion_request() -> Schema:
+    return one_grammar(
+        "prompt",
+        model=nullable("string"),
+        prompt={"anyOf": [{**TEXT, "minLength": 1}, _tokens(), _prompts()]},
+        max_tokens=LIMIT,
+        n=nullable("integer", minimum=1, maximum=MAX_CHOICES),
+        best_of=nullable("integer", minimum=1, description="the same as n"),
+        echo=UNSET,
+        suffix={"type": ["string", "null"], "maxLength": 0},
+        logprobs=LOGPROBS,
+        **_stream_properties(),
+        **sampling_properties(),
+        **_output_properties(),
+    )
+
+
+def _response_request() -> Schema:
+    return record(
+        "input",
+        model=nullable("string"),
+        input={"anyOf": [TEXT, listed(reference("InputMessage"), minItems=1)]},
+        instructions=nullable("string"),
+        max_output_tokens=LIMIT,
+        metadata=nullable("object"),
+        stream=FLAG,
+        background=UNSET,
+        top_logprobs={"enum": [0, None]},
+        **{name: {"type": "null"} for name in REFUSED},
+        text=nullable("object", properties={"format": {"anyOf": [_format(), {"type": "null"}]}}),
+        **sampling_properties(),
+    )
+
+
+def one_grammar(required: str, **properties: Schema) -> Schema:
+    """Describe an object in which at most one field may say what form the output takes."""
+    set_fields = [
+        record("grammar", grammar={**TEXT, "minLength": 1}),
+        record("json_schema", json_schema={"type": "object"}),
+        record("response_format", response_format=record("type", type={"enum": ["json_object", "json_schema"]})),
+    ]
+    pairs = [{"allOf": list(pair)} for pair in itertools.combinations(set_fields, 2)]
+    return {**record(required, **properties), "not": {"anyOf": pairs}}
+
+
+def _embedding_request() -> Schema:
+    inputs = listed({"anyOf": [{**TEXT, "minLength": 1}, _tokens()]}, minItems=1, maxItems=MAX_INPUTS)
+    return record(
+        "input",
+        model=nullable("string"),
+        user=nullable("string"),
+        input={"anyOf": [{**TEXT, "minLength": 1}, _tokens(), inputs]},
+        encoding_format={"enum": [*FORMATS, None]},
+        dimensions=nullable("integer", minimum=1, description="the model's own number only"),
+    )
 
 
 def _input_message() -> Schema:
@@ -188,74 +229,3 @@ def _message_request(required: str) -> Schema:
         stream=FLAG,
         **sampling_properties(),
     )
-
-
-def response_schemas() -> dict[str, Schema]:
-    """Describe the response bodies by name."""
-    usage = record(
-        "prompt_tokens completion_tokens total_tokens",
-        prompt_tokens=COUNT,
-        completion_tokens=COUNT,
-        total_tokens=COUNT,
-        prompt_tokens_details=record("cached_tokens", cached_tokens=COUNT),
-    )
-    end: Schema = {"enum": ["stop", "length"]}
-    reply = record("role content", role={"const": "assistant"}, content=TEXT)
-    head = {"id": TEXT, "created": INTEGER, "model": TEXT}
-    return {
-        "ChatCompletion": record(
-            "id object created model choices usage",
-            **head,
-            object={"const": "chat.completion"},
-            choices=listed(record("index message finish_reason", index=COUNT, message=reply, finish_reason=end)),
-            usage=usage,
-        ),
-        "Completion": record(
-            "id object created model choices usage",
-            **head,
-            object={"const": "text_completion"},
-            choices=listed(record("index text finish_reason", index=COUNT, text=TEXT, finish_reason=end)),
-            usage=usage,
-        ),
-        "Response": record(
-            "id object created_at status model output usage",
-            id=TEXT,
-            object={"const": "response"},
-            created_at=INTEGER,
-            status={"enum": ["completed", "incomplete"]},
-            model=TEXT,
-            output=listed({"type": "object"}),
-            usage=record("input_tokens output_tokens", input_tokens=COUNT, output_tokens=COUNT),
-        ),
-        "Message": record(
-            "id type role model content stop_reason usage",
-            id=TEXT,
-            type={"const": "message"},
-            role={"const": "assistant"},
-            model=TEXT,
-            content=listed(record("type text", type={"const": "text"}, text=TEXT)),
-            stop_reason={"enum": ["end_turn", "max_tokens"]},
-            usage=record("input_tokens output_tokens", input_tokens=COUNT, output_tokens=COUNT),
-        ),
-        **_small_schemas(),
-    }
-
-
-def _small_schemas() -> dict[str, Schema]:
-    """Describe errors, tokens and what the program says of itself."""
-    error = record("message", message=TEXT, type=TEXT, param=nullable("string"), code=nullable("string"))
-    piece = record("id piece", id=COUNT, piece={"anyOf": [TEXT, listed(COUNT)]})
-    return {
-        "Error": record("error", error=error),
-        "MessageError": record(
-            "type error", type={"const": "error"}, error=record("type message", type=TEXT, message=TEXT)
-        ),
-        "TokenCount": record("input_tokens", input_tokens=COUNT),
-        "Tokens": record("tokens", tokens=listed({"anyOf": [COUNT, piece]})),
-        "Text": record("content", content=TEXT),
-        "Prompt": record("prompt", prompt=TEXT),
-        "Model": record("id object", id=TEXT, object={"const": "model"}, created=INTEGER, owned_by=TEXT),
-        "ModelList": record("object data", object={"const": "list"}, data=listed(reference("Model"))),
-        "Status": record("status", status=TEXT, progress={"type": "number"}, stage=TEXT, device={"type": "object"}),
-        "Info": record("title model sampling locked", title=TEXT, sampling={"type": "object"}, locked=listed(TEXT)),
-    }

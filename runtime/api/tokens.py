@@ -10,7 +10,7 @@ from packer.errors import InputError
 from runtime.api.chat_request import read_messages
 from runtime.api.context import chat_service, json_body
 from runtime.api.errors import ApiError
-from runtime.api.fields import flag, wrong
+from runtime.api.fields import flag, whole_list, wrong
 from runtime.api.replies import require_ready
 
 MAX_TOKENS = 1 << 20
@@ -62,9 +62,9 @@ def detokenize() -> Response:
 
 
 def _tokens(document: dict[str, Any]) -> list[int]:
-    tokens = document.get("tokens")
-    if not isinstance(tokens, list) or not all(type(token) is int for token in tokens):
-        raise wrong("tokens", "a list of whole numbers", tokens)
+    tokens = whole_list(document.get("tokens"))
+    if tokens is None:
+        raise wrong("tokens", "a list of whole numbers", document.get("tokens"))
     if len(tokens) > MAX_TOKENS:
         raise ApiError(400, f"tokens: expected at most {MAX_TOKENS}, found {len(tokens)}", param="tokens")
     return tokens

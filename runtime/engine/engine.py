@@ -14,20 +14,25 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from packer.errors import PackerError
+from runtime.engine.embedding import EmbeddingHandle, EmbeddingJob, EmbeddingWorker
 from runtime.engine.errors import (
+    EmbeddingOnlyError,
     EngineStoppedError,
     GenerationFailedError,
+    InputTooLongError,
     ModelUnavailableError,
+    NoEmbeddingsError,
     PromptTooLongError,
     QueueFullError,
     ReplyTooLongError,
 )
-from runtime.engine.sequence import Failed, RequestHandle, Sequence
+from runtime.engine.sequence import Failed, RequestHandle
+from runtime.engine.sequence import Sequence as ChatSequence
 from runtime.engine.worker import Worker, discard, finished
 
 if TYPE_CHECKING:
@@ -37,6 +42,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 MAX_WAITING = 32
+IDLE_CHECK_S = 10.0
+LARGEST_BATCH = 1 << 20
 
 Progress = Callable[[float], bool]
 EngineState = Literal["loading", "ready", "failed", "stopped"]
@@ -69,10 +76,12 @@ class Engine:
         self._load = load
         self._max_waiting = max_waiting
         self._condition = threading.Condition()
-        self._waiting: deque[Sequence] = deque()
+        self._waiting: deque[ChatSequence] = deque()
         self._order = itertools.count()
         self._runner: ModelRunner | None = None
         self._worker: Worker | None = None
+        self._jobs: list[EmbeddingJob] = []
+        self._embedding: EmbeddingWorker | None = None
         self._status = EngineStatus(state="loading", progress=0.0, error=None)
         self._stopping = False
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
@@ -89,6 +98,8 @@ class Engine:
             runner = self._runner
         if runner is not None:
             runner.interrupt()
+            if runner.embedder is not None:
+                runner.embedder.interrupt()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -129,6 +140,8 @@ class Engine:
         Raises PromptTooLongError, ReplyTooLongError, QueueFullError or what :meth:`require_loaded` raises.
         """
         runner = self._loaded_runner()
+        if not runner.can_generate:
+            raise EmbeddingOnlyError
         if not request.prompt_tokens:
             raise GenerationFailedError("an empty prompt can't be continued; give at least one word")
         if len(request.prompt_tokens) >= runner.context_tokens:
@@ -142,9 +155,39 @@ class Engine:
                 raise EngineStoppedError("the program is shutting down")
             if len(self._waiting) >= self._max_waiting:
                 raise QueueFullError(f"{len(self._waiting)} requests wait already; try again in a few seconds")
-            self._waiting.append(Sequence.from_request(request, handle, next(self._order)))
+            self._waiting.append(ChatSequence.from_request(request, handle, next(self._order)))
             self._condition.notify_all()
         return handle
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> EmbeddingHandle:
+        """Queue texts, as tokens, to be turned into vectors.
+
+        Raises NoEmbeddingsError, InputTooLongError, QueueFullError or what :meth:`require_loaded` raises.
+        """
+        embedder = self._loaded_runner().embedder
+        if embedder is None:
+            raise NoEmbeddingsError("this model gives no embeddings")
+        for index, tokens in enumerate(inputs):
+            if len(tokens) > embedder.max_input_tokens:
+                raise InputTooLongError(index, len(tokens), embedder.max_input_tokens)
+        handle = EmbeddingHandle(self._wake)
+        with self._condition:
+            if self._stopping:
+                raise EngineStoppedError("the program is shutting down")
+            num_waiting = len(self._jobs) + (len(self._embedding.jobs) if self._embedding else 0)
+            if num_waiting >= self._max_waiting:
+                raise QueueFullError(f"{num_waiting} requests for embeddings wait already; try again in a few seconds")
+            self._jobs.append(EmbeddingJob(inputs=tuple(map(tuple, inputs)), handle=handle))
+            self._condition.notify_all()
+        return handle
+
+    @property
+    def num_dimensions(self) -> int:
+        """Length of the loaded model's embeddings. Raises NoEmbeddingsError or what :meth:`require_loaded` raises."""
+        embedder = self._loaded_runner().embedder
+        if embedder is None:
+            raise NoEmbeddingsError("this model gives no embeddings")
+        return embedder.num_dimensions
 
     def require_loaded(self) -> None:
         """Raise ModelUnavailableError or EngineStoppedError unless requests can be submitted."""
@@ -164,6 +207,10 @@ class Engine:
         in_flight = worker.in_flight if worker is not None else ()
         if in_flight and runner is not None and all(one.handle.cancelled for one in in_flight):
             runner.interrupt()
+        embedding = self._embedding
+        job = embedding.in_flight if embedding is not None else None
+        if job is not None and job.handle.cancelled and runner is not None and runner.embedder is not None:
+            runner.embedder.interrupt()
 
     # --- the engine's own thread -------------------------------------------------------------------------------
 
@@ -172,18 +219,21 @@ class Engine:
         if runner is None:
             return
         worker = self._worker = Worker(runner, clock=time.perf_counter, is_stopping=lambda: self._stopping)
+        if runner.embedder is not None:
+            self._embedding = EmbeddingWorker(runner.embedder)
         self._set_status("ready", None)
         try:
             while self._admit(worker):
                 worker.step()
                 self._take_back(worker)
+                self._embed(worker)
         except Exception as error:  # thread boundary: nobody above could see it
             _LOG.exception("the engine stopped unexpectedly")
             self._set_status("failed", error)
         finally:
             self._drain(worker, EngineStoppedError("the program is shutting down"))
             with self._condition:
-                self._runner = self._worker = None
+                self._runner = self._worker = self._embedding = None
             runner.close()
 
     def _load_runner(self) -> ModelRunner | None:
@@ -212,9 +262,14 @@ class Engine:
     def _admit(self, worker: Worker) -> bool:
         """Wait for work and let in what can be let in, in order; ``False`` when the engine is to end."""
         with self._condition:
-            self._condition.wait_for(lambda: self._stopping or worker.running or self._waiting)
+            is_idle = not self._condition.wait_for(
+                lambda: self._stopping or worker.running or self._waiting or self._has_jobs(), IDLE_CHECK_S
+            )
             if self._stopping:
                 return False
+            if self._embedding is not None:
+                self._embedding.jobs.extend(self._jobs)
+                self._jobs.clear()
             gone = [sequence for sequence in self._waiting if sequence.handle.cancelled]
             for sequence in gone:
                 self._waiting.remove(sequence)
@@ -222,7 +277,19 @@ class Engine:
                 worker.admit(self._waiting.popleft())
         for sequence in gone:
             discard(sequence, finished(sequence, "cancelled"))
+        if is_idle:
+            worker.shrink_when_short()
         return True
+
+    def _has_jobs(self) -> bool:
+        return bool(self._jobs) or (self._embedding is not None and bool(self._embedding.jobs))
+
+    def _embed(self, worker: Worker) -> None:
+        """Run one batch of embeddings; while chats run, one that makes them pause no longer than a prompt may."""
+        if self._embedding is not None and self._embedding.jobs:
+            num_running = len(worker.running)
+            budget = worker.costs.step_tokens(num_running) if num_running else LARGEST_BATCH
+            self._embedding.step(budget, is_stopping=lambda: self._stopping)
 
     def _take_back(self, worker: Worker) -> None:
         """Put sequences that had to give way first in the queue again."""
@@ -236,6 +303,11 @@ class Engine:
         with self._condition:
             self._stopping = True
             waiting, self._waiting = list(self._waiting), deque()
+            jobs, self._jobs = self._jobs, []
         worker.fail_all(error)
+        if self._embedding is not None:
+            self._embedding.fail_all(error)
+        for job in jobs:
+            job.handle.put(error)
         for sequence in waiting:
             discard(sequence, Failed(error=error))

@@ -18,6 +18,26 @@ class PromptTooLongError(InputError):
         self.context_tokens = context_tokens
 
 
+class EmbeddingOnlyError(InputError):
+    """Text is asked of a model that only embeds."""
+
+    def __init__(self) -> None:
+        """Say what it can do."""
+        super().__init__("this model turns texts into vectors and can't chat; use /v1/embeddings")
+
+
+class NoEmbeddingsError(InputError):
+    """Vectors are asked of a model that gives none."""
+
+
+class InputTooLongError(InputError):
+    """A text is too long to be embedded; ``index`` is its place among the inputs, the numbers are tokens."""
+
+    def __init__(self, index: int, num_tokens: int, max_tokens: int) -> None:
+        """Build the sentence from the numbers."""
+        super().__init__(f"input {index} is {num_tokens} tokens long; at most {max_tokens} can be embedded at once")
+
+
 class ReplyTooLongError(InputError):
     """Prompt and the reply that was asked for do not fit into the context together; all three in tokens."""
 

@@ -66,6 +66,14 @@ class KvCache:
         self.num_live_cells = 0
         self._clock = 0
 
+    def grow(self, num_cells: int) -> None:
+        """Add free cells, so that there are ``num_cells``."""
+        more = num_cells - self.num_cells
+        self._free_cells[:0] = range(num_cells - 1, self.num_cells - 1, -1)
+        self._holders.extend([0] * more)
+        self._live_holders.extend([0] * more)
+        self.num_cells = num_cells
+
     @property
     def num_free_cells(self) -> int:
         """Cells that no sequence holds."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from packer.errors import MachineError
 from runtime.engine.logprobs import TokenLogprobs
 from runtime.llama.context import Row
 from runtime.llama.errors import DecodeError
@@ -15,11 +16,16 @@ from runtime.llama.logprobs import LogprobReader
 from runtime.llama.sampler import Sampler
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from runtime.engine.embedding import Embedder
     from runtime.engine.sampling import SamplingParams
     from runtime.llama.context import Context
+    from runtime.llama.embedder import LlamaEmbedder
     from runtime.llama.model import Model
+
+MEBIBYTE = 1 << 20
+SHORT_BYTES = 512 * MEBIBYTE
 
 
 class TokenSampler(Protocol):
@@ -51,8 +57,24 @@ class ModelRunner(Protocol):
     """A loaded model with a KV cache. All but :meth:`interrupt` belong to the engine's thread."""
 
     @property
+    def can_generate(self) -> bool:
+        """Whether the model continues text; one that only embeds does not."""
+
+    @property
+    def embedder(self) -> Embedder | None:
+        """What turns texts into vectors; ``None`` where the model can't."""
+
+    @property
     def context_tokens(self) -> int:
-        """Tokens the KV cache holds, for all sequences together."""
+        """The most tokens the KV cache ever holds, for all sequences together."""
+
+    @property
+    def num_cells(self) -> int:
+        """Tokens the KV cache holds at its present size."""
+
+    @property
+    def least_cells(self) -> int:
+        """The size that the KV cache began with and can go back to."""
 
     @property
     def batch_tokens(self) -> int:
@@ -78,6 +100,12 @@ class ModelRunner(Protocol):
     def copy(self, source_id: int, target_id: int, num_tokens: int) -> bool:
         """Let an empty sequence begin with ``num_tokens`` of another; ``False`` when it can't and stays empty."""
 
+    def resize(self, num_cells: int) -> bool:
+        """Give the KV cache another size; ``False`` when its content is lost. Raises MachineError, changing nothing."""
+
+    def is_memory_short(self) -> bool:
+        """Tell whether other programs need the memory that an idle cache takes."""
+
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> TokenSampler:
         """Make the sampler of a new sequence."""
 
@@ -100,12 +128,29 @@ class ModelRunner(Protocol):
 class LlamaModelRunner:
     """The llama.cpp implementation of :class:`ModelRunner`."""
 
-    def __init__(self, model: Model, context: Context, num_slots: int) -> None:
-        """Take over a model and a context made from it, which has at least ``num_slots`` sequences."""
+    can_generate = True
+
+    def __init__(
+        self,
+        model: Model,
+        context: Context,
+        num_slots: int,
+        embedder: LlamaEmbedder | None = None,
+        *,
+        context_tokens: int = 0,
+        free_bytes: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """Take over a model and a context made from it, which has at least ``num_slots`` sequences.
+
+        The context may grow to ``context_tokens`` (0: not at all) while ``free_bytes`` of memory suffice.
+        """
+        self.embedder = embedder
         self.model = model
         self._context = context
         self._logprobs: LogprobReader | None = None
-        self.context_tokens = context.num_tokens
+        self.context_tokens = max(context_tokens, context.num_tokens)
+        self.least_cells = context.num_tokens
+        self._free_bytes = free_bytes
         self.batch_tokens = context.batch_tokens
         self.num_slots = num_slots
         self.num_cached = context.num_sequences
@@ -115,6 +160,27 @@ class LlamaModelRunner:
         self.copy = context.copy
         self.interrupt = context.interrupt
         self.clear_interrupt = context.clear_interrupt
+
+    @property
+    def num_cells(self) -> int:
+        """The size of the context now."""
+        return self._context.num_tokens
+
+    def resize(self, num_cells: int) -> bool:
+        """Make the context larger or smaller. Raises MachineError before the kernel has to kill somebody."""
+        per_token, free = self.model.kv_bytes_per_token(), self._free_bytes()
+        more = (per_token or 0) * (num_cells - self.num_cells)
+        if free is not None and more > free:
+            raise MachineError(
+                f"the chats need a KV cache of {num_cells:,} tokens, {more // MEBIBYTE:,} MiB more than it takes now, "
+                f"and {free // MEBIBYTE:,} MiB of memory are free; close other programs or end other chats"
+            )
+        return self._context.resize(num_cells)
+
+    def is_memory_short(self) -> bool:
+        """Tell whether less is free than an idle program should leave to the others."""
+        free = self._free_bytes()
+        return free is not None and free < SHORT_BYTES
 
     def run(self, chunks: Sequence[Chunk]) -> list[Sampled]:
         """Decode all chunks as one batch and sample from the last row of each that wants it."""
@@ -157,5 +223,7 @@ class LlamaModelRunner:
         """Free context and model, in this order."""
         if self._logprobs is not None:
             self._logprobs.close()
+        if self.embedder is not None:
+            self.embedder.close()
         self._context.close()
         self.model.close()

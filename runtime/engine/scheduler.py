@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from runtime.engine.sequence import Sequence
     from runtime.engine.step_costs import StepCosts
 
+GROWTH_STEP = 256
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -89,6 +91,17 @@ def is_admissible(
     """Tell whether ``num_reserved`` cells, ``num_shared`` of them in use anyway, fit beside what is running."""
     growth = sum(max(0, one.num_reserved - one.num_computed) for one in running)
     return num_live_cells + growth + num_reserved - num_shared <= context_tokens
+
+
+def next_size(num_cells: int, num_wanted: int, limit: int) -> int:
+    """Return the size that a cache of ``num_cells`` grows to when ``num_wanted`` are needed, at most ``limit``.
+
+    By half each time, so that moving the chats is rare and at most a third of the cache stands empty afterwards.
+    """
+    size = num_cells
+    while size < num_wanted:
+        size = max(size + 1, -(-size * 3 // 2 // GROWTH_STEP) * GROWTH_STEP)
+    return min(limit, size)
 
 
 def choose_to_preempt(running: Items[Sequence]) -> Sequence | None:

@@ -44,11 +44,15 @@ class TextDelta:
 
 @dataclass(frozen=True, kw_only=True)
 class Finished:
-    """The last event of a reply; ``token_ids`` are the generated tokens without the one that ended it."""
+    """The last event of a reply; ``token_ids`` are the generated tokens without the one that ended it.
+
+    ``stop_string`` is the one of the request's stop strings that ended it, if one did.
+    """
 
     reason: FinishReason
     usage: Usage
     token_ids: tuple[int, ...]
+    stop_string: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class TextStream:
-    """Incremental decoder with stop strings. ``stopped`` is set once a stop string has appeared.
+    """Incremental decoder with stop strings. ``stopped_by`` is the stop string that has appeared, if any has.
 
     ``num_decoded`` counts the characters of all tokens so far, ``num_shown`` those that were returned.
     """
@@ -24,9 +24,14 @@ class TextStream:
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._stop = tuple(text for text in stop if text)
         self._held = ""
-        self.stopped = False
+        self.stopped_by: str | None = None
         self.num_decoded = 0
         self.num_shown = 0
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string has appeared."""
+        return self.stopped_by is not None
 
     def push(self, piece: bytes) -> str:
         """Add the bytes of one token and return the text that is certain by now, maybe none."""
@@ -35,10 +40,10 @@ class TextStream:
         text = self._decoder.decode(piece)
         self._held += text
         self.num_decoded += len(text)
-        found = [(at + len(text), at) for text in self._stop if (at := self._held.find(text)) >= 0]
+        found = [(at + len(stop), at, stop) for stop in self._stop if (at := self._held.find(stop)) >= 0]
         if found:
-            self.stopped = True
-            return self._show(min(found)[1], rest="")
+            _end, start, self.stopped_by = min(found)
+            return self._show(start, rest="")
         end = len(self._held) - self._ambiguous_length()
         return self._show(end, rest=self._held[end:])
 

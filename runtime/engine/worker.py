@@ -10,12 +10,12 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from packer.errors import PackerError
+from packer.errors import MachineError, PackerError
 from runtime.engine.errors import GenerationFailedError
 from runtime.engine.kv_cache import KvCache, Match, common_prefix_length
 from runtime.engine.logprobs import TokenLogprobs
 from runtime.engine.model_runner import Chunk
-from runtime.engine.scheduler import Part, choose_to_preempt, is_admissible, plan_step, tokens_to_reserve
+from runtime.engine.scheduler import Part, choose_to_preempt, is_admissible, next_size, plan_step, tokens_to_reserve
 from runtime.engine.sequence import Failed, Finished, TextDelta
 from runtime.engine.step_costs import StepCosts
 from runtime.llama.errors import DecodeError, DecodeInterruptedError
@@ -41,7 +41,7 @@ class Worker:
         self, runner: ModelRunner, *, clock: Callable[[], float], is_stopping: Callable[[], bool] = lambda: False
     ) -> None:
         """Begin idle. ``clock`` gives seconds; ``is_stopping`` is asked before each batch."""
-        self.cache = KvCache(runner.context_tokens, runner.num_cached)
+        self.cache = KvCache(runner.num_cells, runner.num_cached)
         self.costs = StepCosts()
         self.running: list[Sequence] = []
         self.in_flight: tuple[Sequence, ...] = ()
@@ -57,14 +57,15 @@ class Worker:
         """Tell whether there is a slot, and room for its prompt and reply beside what is running."""
         if len(self.running) >= self._runner.num_slots:
             return False
-        reserved = tokens_to_reserve(sequence, self.cache.num_cells, self._runner.num_slots)
+        limit = self._runner.context_tokens
+        reserved = tokens_to_reserve(sequence, limit, self._runner.num_slots)
         match = self.cache.best_match(sequence.tokens)
         shared = self.cache.num_live_shared(match) if match else 0
-        return is_admissible(reserved, shared, self.running, self.cache.num_live_cells, self.cache.num_cells)
+        return is_admissible(reserved, shared, self.running, self.cache.num_live_cells, limit)
 
     def admit(self, sequence: Sequence) -> None:
         """Take a sequence in; it begins with the next step."""
-        sequence.num_reserved = tokens_to_reserve(sequence, self.cache.num_cells, self._runner.num_slots)
+        sequence.num_reserved = tokens_to_reserve(sequence, self._runner.context_tokens, self._runner.num_slots)
         self.running.append(sequence)
 
     def take_preempted(self) -> list[Sequence]:
@@ -146,16 +147,63 @@ class Worker:
         return cache_id
 
     def _make_room(self, parts: list[Part]) -> list[Part]:
-        """Free the cells that a step needs: evict idle sequences, then let the youngest running one give way."""
-        while sum(part.num_tokens for part in parts) > self.cache.num_free_cells:
+        """Find the cells that a step needs: grow, evict idle sequences, then let the youngest running one give way.
+
+        Where the cache may still grow but memory is short, the youngest fails instead: waiting would not help it.
+        """
+        while (num_wanted := sum(part.num_tokens for part in parts)) > self.cache.num_free_cells:
+            refusal: MachineError | None = None
+            try:
+                if self._grow(num_wanted):
+                    parts = [part for part in parts if part.sequence.cache_id is not None]
+                    continue
+            except MachineError as error:
+                refusal = error
             if self._evict_oldest():
                 continue
-            youngest = choose_to_preempt([one for one in self.running if one.cache_id is not None])
+            begun = [one for one in self.running if one.cache_id is not None]
+            youngest = max(begun, key=lambda one: one.order) if refusal else choose_to_preempt(begun)
             if youngest is None:
                 raise RuntimeError("a sequence wants more room than the context has")
-            self._preempt(youngest)
+            if refusal:
+                self._fail(youngest, refusal)
+            else:
+                self._preempt(youngest)
             parts = [part for part in parts if part.sequence is not youngest]
         return parts
+
+    def _grow(self, num_wanted: int) -> bool:
+        """Make the cache larger by what ``num_wanted`` more cells take; ``False`` at its limit. Raises MachineError."""
+        in_use = self.cache.num_cells - self.cache.num_free_cells
+        size = next_size(self.cache.num_cells, in_use + num_wanted, self._runner.context_tokens)
+        if size <= self.cache.num_cells:
+            return False
+        started_s = self._clock()
+        is_kept = self._runner.resize(size)
+        _LOG.info("the KV cache grew to %d cells in %.0f ms", size, 1000 * (self._clock() - started_s))
+        if is_kept:
+            self.cache.grow(size)
+        else:
+            self._start_over(size)
+        return True
+
+    def shrink_when_short(self) -> bool:
+        """Give memory back while nothing runs, if other programs need it; idle chats are read anew when they go on."""
+        runner = self._runner
+        if self.running or self.cache.num_cells <= runner.least_cells or not runner.is_memory_short():
+            return False
+        while self._evict_oldest():
+            pass
+        runner.resize(runner.least_cells)
+        _LOG.info("memory is short: the KV cache shrank to %d cells", runner.least_cells)
+        self._start_over(runner.least_cells)
+        return True
+
+    def _start_over(self, num_cells: int) -> None:
+        """Begin with empty books of ``num_cells`` cells; whoever runs is read anew."""
+        self.cache = KvCache(num_cells, self._runner.num_cached)
+        for sequence in self.running:
+            sequence.cache_id, sequence.num_computed = None, 0
 
     def _preempt(self, sequence: Sequence) -> None:
         """Take a sequence's place away; its tokens and its sampler stay, so that it can continue later."""
@@ -296,7 +344,9 @@ class Worker:
         limit = sequence.request.max_tokens
         if sequence.text.stopped:
             self._finish(sequence, "stop")
-        elif (limit is not None and sequence.num_generated >= limit) or len(sequence.tokens) >= self.cache.num_cells:
+        elif (limit is not None and sequence.num_generated >= limit) or len(
+            sequence.tokens
+        ) >= self._runner.context_tokens:
             self._finish(sequence, "length")
 
     def _publish(self, sequence: Sequence, text: str, logprobs: tuple[TokenLogprobs, ...]) -> None:
@@ -309,7 +359,7 @@ class Worker:
             self._publish(sequence, text, () if sequence.text.stopped else sequence.logprobs.take_all())
         self._end(sequence, finished(sequence, reason))
 
-    def _fail(self, sequence: Sequence, error: DecodeError) -> None:
+    def _fail(self, sequence: Sequence, error: DecodeError | MachineError) -> None:
         _LOG.error("generation failed: %s", error)
         self._forget(sequence)
         self._end(sequence, Failed(error=GenerationFailedError(str(error))))
@@ -327,7 +377,12 @@ class Worker:
 
 def finished(sequence: Sequence, reason: FinishReason) -> Finished:
     """Return the last event of a sequence."""
-    return Finished(reason=reason, usage=sequence.usage(), token_ids=tuple(sequence.generated))
+    return Finished(
+        reason=reason,
+        usage=sequence.usage(),
+        token_ids=tuple(sequence.generated),
+        stop_string=sequence.text.stopped_by,
+    )
 
 
 def discard(sequence: Sequence, event: Finished | Failed) -> None:

@@ -16,7 +16,7 @@ from runtime.history.records import (
     packed,
     unpacked,
 )
-from runtime.history.search import snippet, terms_of
+from runtime.history.search import message_key, snippet, terms_of, title_key
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,14 +33,14 @@ NUM_MESSAGES = "(SELECT count(*) FROM messages WHERE messages.chat_seq = chats.s
 LISTED = f"""
     SELECT *, {NUM_MESSAGES} FROM chats WHERE deleted_ms IS NULL ORDER BY pinned DESC, updated_ms DESC, seq DESC
 """
-DELETED = f"SELECT *, {NUM_MESSAGES} FROM chats WHERE deleted_ms > 0 ORDER BY deleted_ms DESC, seq DESC"
+DELETED = f"SELECT *, {NUM_MESSAGES} FROM chats WHERE deleted_ms > 0 ORDER BY deleted_ms DESC"
 MESSAGES = """
     SELECT messages.*, parents.id AS parent_id FROM messages LEFT JOIN messages AS parents
         ON parents.seq = messages.parent_seq WHERE messages.chat_seq = ? ORDER BY messages.seq
 """
 ATTACHMENTS = """
     SELECT attachments.* FROM messages JOIN attachments ON attachments.message_seq = messages.seq
-        WHERE messages.chat_seq = ? ORDER BY attachments.message_seq, attachments.position
+        WHERE messages.chat_seq = ? ORDER BY messages.seq, attachments.position
 """
 MESSAGE_COLUMNS = tuple(field.name for field in fields(MessageDraft) if field.name not in {"attachments"})
 
@@ -105,8 +105,8 @@ class ChatStore:
                 wanted = values.pop("current_message_id")
                 values["current_seq"] = None if wanted is None else _message_row(connection, row, wanted)["seq"]
             if "title" in values:
-                self._index.remove(connection, -row["seq"], row["title"])
-                self._index.add(connection, -row["seq"], values["title"])
+                self._index.remove(connection, title_key(row["seq"]), row["title"])
+                self._index.add(connection, title_key(row["seq"]), values["title"])
             _update(connection, "chats", row["seq"], values)
             return _summary(connection, row["seq"])
 
@@ -140,11 +140,11 @@ class ChatStore:
             row = _message_row(connection, chat, message_id)
             values = dict(changes)
             content, state = values.get("content", row["content"]), values.get("state", row["state"])
-            is_wanted = state != "streaming"
+            is_wanted, key = state != "streaming", message_key(chat["seq"], row["seq"])
             if row["indexed"] and (not is_wanted or content != row["content"]):
-                self._index.remove(connection, row["seq"], row["content"])
+                self._index.remove(connection, key, row["content"])
             if is_wanted and (not row["indexed"] or content != row["content"]):
-                self._index.add(connection, row["seq"], content)
+                self._index.add(connection, key, content)
             _update(connection, "messages", row["seq"], values | {"indexed": int(is_wanted)})
             _update(connection, "chats", chat["seq"], {"updated_ms": self._clock_ms()})
             return _one_message(connection, row["seq"])
@@ -161,19 +161,19 @@ class ChatStore:
         """
         with self._database.writing() as connection:
             if is_alone:
-                cut_off = connection.execute("SELECT seq, content FROM messages WHERE state = 'streaming'").fetchall()
+                cut_off = connection.execute("SELECT * FROM messages WHERE state = 'streaming'").fetchall()
                 for row in cut_off:
                     _update(connection, "messages", row["seq"], {"state": "stopped", "indexed": 1})
-                    self._index.add(connection, row["seq"], row["content"])
+                    self._index.add(connection, message_key(row["chat_seq"], row["seq"]), row["content"])
             self._purge(connection, self._clock_ms() if is_alone else self._clock_ms() - DAY_MS)
 
     def _purge(self, connection: sqlite3.Connection, until_ms: int) -> None:
         gone = connection.execute("SELECT seq, title FROM chats WHERE deleted_ms <= ?", (until_ms,)).fetchall()
         for chat in gone:
-            self._index.remove(connection, -chat["seq"], chat["title"])
+            self._index.remove(connection, title_key(chat["seq"]), chat["title"])
             texts = "SELECT seq, content FROM messages WHERE chat_seq = ? AND indexed"
             for row in connection.execute(texts, (chat["seq"],)).fetchall():
-                self._index.remove(connection, row["seq"], row["content"])
+                self._index.remove(connection, message_key(chat["seq"], row["seq"]), row["content"])
             connection.execute("DELETE FROM chats WHERE seq = ?", (chat["seq"],))
         if gone:
             self._index.forget_removed(connection)
@@ -191,7 +191,7 @@ class ChatStore:
             "updated_ms": draft.updated_ms if draft.updated_ms is not None else created,
         }
         seq = _insert(connection, "chats", values)
-        self._index.add(connection, -seq, draft.title)
+        self._index.add(connection, title_key(seq), draft.title)
         return seq
 
     def _insert_message(
@@ -206,7 +206,7 @@ class ChatStore:
         for position, attachment in enumerate(draft.attachments):
             _insert(connection, "attachments", {"message_seq": seq, "position": position, **vars(attachment)})
         if is_indexed:
-            self._index.add(connection, seq, draft.content)
+            self._index.add(connection, message_key(chat_seq, seq), draft.content)
         return seq
 
     def _insert_whole(self, connection: sqlite3.Connection, whole: WholeChat) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +132,10 @@ def check_size(value: Any, field: str, limit: int) -> None:
     """Refuse a JSON value that is large or deep. Raises InvalidError."""
     if depth_of(value) > MAX_DEPTH:
         raise InvalidError(field, f"expected at most {MAX_DEPTH} levels inside each other")
-    size = len(json.dumps(value))
+    try:
+        size = len(json.dumps(value, allow_nan=False))
+    except ValueError as error:
+        raise InvalidError(field, "a number in it is too large") from error
     if size > limit:
         raise InvalidError(field, f"expected at most {limit:,} characters of JSON, found {size:,}")
 
@@ -172,6 +176,20 @@ def read_message(document: Any, where: str = "") -> MessageDraft:
         model=fields.text("model", MAX_NAME_CHARACTERS),
         **changes,
     )
+
+
+def read_foreign_chat(document: Any, where: str) -> ChatDraft:
+    """Read a chat, without its messages, that was kept elsewhere and brings its times."""
+    fields = Fields(document, where)
+    created_ms, updated_ms = fields.moment("created_at"), fields.moment("updated_at")
+    return replace(read_chat(document, where), created_ms=created_ms, updated_ms=updated_ms)
+
+
+def read_foreign_message(document: Any, where: str) -> MessageDraft:
+    """Read a message, without its place in the tree, that was kept elsewhere; nothing is added to it any more."""
+    draft = read_message(document, where)
+    state = "stopped" if draft.state == "streaming" else draft.state
+    return replace(draft, state=state, created_ms=Fields(document, where).moment("created_at"))
 
 
 def read_message_changes(document: Any, where: str = "") -> dict[str, Any]:

@@ -28,6 +28,7 @@ PRAGMAS = (
     "foreign_keys = ON",
     "secure_delete = ON",
     "temp_store = MEMORY",
+    "cache_size = -8000",
     "trusted_schema = OFF",
     f"journal_size_limit = {WAL_LIMIT_BYTES}",
 )

@@ -4,7 +4,8 @@ SQLite's FTS5 keeps words only, no copy of the text. Scripts that put no spaces 
 character, so that a part of a Chinese or Japanese sentence is found as well. Where SQLite came without FTS5, texts are
 compared one by one, and the index is made anew when a program that has it opens the file.
 
-A title is indexed under its chat's number with a minus sign, a message under its own number.
+A title is indexed under its chat's number with a minus sign, a message under its own number with its chat's above it in
+the upper 32 bits: what a search needs of the tables is then in the index itself.
 """
 
 from __future__ import annotations
@@ -29,15 +30,23 @@ SNIPPET_BEFORE = 40
 SNIPPET_CHARACTERS = 160
 IS_CURRENT = "SELECT value = ? FROM facts WHERE name = 'search index'"
 CREATE = "CREATE VIRTUAL TABLE search USING fts5(text, content='', tokenize='unicode61 remove_diacritics 2')"
-MATCHING_CHATS = """
-    SELECT chats.seq, NULL AS message_seq FROM search JOIN chats ON chats.seq = -search.rowid
-        WHERE search MATCH :query AND search.rowid < 0
-    UNION ALL
-    SELECT messages.chat_seq, max(messages.seq) FROM search JOIN messages ON messages.seq = search.rowid
-        WHERE search MATCH :query AND search.rowid > 0 GROUP BY messages.chat_seq
+MATCHING_TITLES = "SELECT -rowid AS chat_seq, NULL FROM search WHERE search MATCH ? AND rowid < 0"
+MATCHING_MESSAGES = """
+    SELECT rowid >> 32 AS chat_seq, max(rowid) & 4294967295 FROM search WHERE search MATCH ? AND rowid > 0
+        GROUP BY rowid >> 32
 """
 TITLES = "SELECT -seq, title FROM chats"
-TEXTS = "SELECT seq, content FROM messages WHERE state != 'streaming'"
+TEXTS = "SELECT (chat_seq << 32) | seq, content FROM messages WHERE state != 'streaming'"
+
+
+def title_key(chat_seq: int) -> int:
+    """Return the number that a title is indexed under."""
+    return -chat_seq
+
+
+def message_key(chat_seq: int, message_seq: int) -> int:
+    """Return the number that a message is indexed under."""
+    return (chat_seq << 32) | message_seq
 
 
 def segmented(text: str) -> str:
@@ -112,7 +121,8 @@ class SearchIndex:
     def matching(self, connection: sqlite3.Connection, terms: list[str]) -> Iterator[tuple[int, int | None]]:
         """Yield chats that have all terms in their title (no message) or in one message (the newest such)."""
         if self.has_fts5:
-            yield from connection.execute(MATCHING_CHATS, {"query": match_expression(terms)})
+            for query in (MATCHING_TITLES, MATCHING_MESSAGES):
+                yield from connection.execute(query, (match_expression(terms),))
             return
         patterns = [f"%{term}%" for term in terms]
         for column, source in (("title", "seq, NULL FROM chats"), ("content", "chat_seq, max(seq) FROM messages")):

@@ -23,19 +23,23 @@ DECODE_FAILURES = {1: "no room is left in the KV cache", -1: "llama.cpp calls th
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Tokens of one sequence, the first at ``position``; ``want_logits`` keeps those of the last token."""
+    """Tokens of one sequence, the first at ``position``.
+
+    ``want_logits`` keeps the output of the last token, ``want_all`` that of every one, which pooling needs.
+    """
 
     sequence_id: int
     tokens: list[int]
     position: int
     want_logits: bool
+    want_all: bool = False
 
 
 class Context:
     """One context whose KV cache all sequences share.
 
-    ``num_tokens`` is its size, ``batch_tokens`` the most that one decode takes, ``num_sequences`` the number of
-    sequence ids and of rows of a batch that can have logits.
+    ``num_tokens`` is its size, which :meth:`resize` changes, ``batch_tokens`` the most that one decode takes,
+    ``num_sequences`` the number of sequence ids and of rows of a batch that can have logits.
     """
 
     def __init__(
@@ -46,9 +50,13 @@ class Context:
         batch_tokens: int,
         num_threads: int,
         num_sequences: int = 1,
+        pooling: int | None = None,
         kv_type: KvType = "f16",
     ) -> None:
-        """Allocate the KV cache. Raises MachineError when memory does not suffice."""
+        """Allocate the KV cache. Raises MachineError when memory does not suffice.
+
+        With ``pooling`` (llama.h, ``llama_pooling_type``) it gives embeddings instead of logits.
+        """
         self.model = model
         self.num_sequences = num_sequences
         self._api = model.library.api
@@ -58,7 +66,10 @@ class Context:
         params.n_batch = params.n_ubatch = min(batch_tokens, num_tokens)
         params.n_seq_max = num_sequences
         params.kv_unified = True
-        params.n_outputs_max = num_sequences  # rows of logits; the default reserves one for every token of a batch
+        if pooling is None:
+            params.n_outputs_max = num_sequences  # rows of logits; the default is one for every token of a batch
+        else:
+            params.embeddings, params.pooling_type = True, pooling
         params.n_threads = params.n_threads_batch = num_threads
         params.type_k = params.type_v = GGML_TYPES[kv_type]
         params.no_perf = True
@@ -67,17 +78,56 @@ class Context:
         address = ctypes.cast(model.library.libc.strlen, ctypes.c_void_p).value
         params.abort_callback = self._api.ggml_abort_callback(address)
         params.abort_callback_data = ctypes.addressof(self._interrupt)
+        self._params = params
+        self.pointer: Any = None
+        self._create(num_tokens)
+        self.batch_tokens = int(self._api.llama_n_batch(self.pointer))
+        self._batch = _Batch(self._api, self.batch_tokens)
+
+    def _create(self, num_tokens: int) -> None:
+        """Make the llama.cpp context. Raises MachineError."""
+        model, self._params.n_ctx = self.model, num_tokens
         model.library.log.clear()
-        self.pointer = self._api.llama_init_from_model(model.pointer, params)
+        self.pointer = self._api.llama_init_from_model(model.pointer, self._params)
         if not self.pointer:
             raise MachineError(
                 f"a context of {num_tokens} tokens can't be created{model.library.log.explain()}; "
                 "try a smaller one with --ctx-size"
             )
+        model.apply_adapters(self.pointer)
         self.num_tokens = int(self._api.llama_n_ctx(self.pointer))
-        self.batch_tokens = int(self._api.llama_n_batch(self.pointer))
         self._memory = self._api.llama_get_memory(self.pointer)
-        self._batch = _Batch(self._api, self.batch_tokens)
+
+    def resize(self, num_tokens: int) -> bool:
+        """Put a KV cache of another size in place of this one and move what it holds.
+
+        Returns ``False``, with the new cache empty, when the content can't be moved. Raises MachineError when memory
+        does not suffice; the cache then has its old size and content again. The old cache is freed before the new one
+        is made, so what it takes at the worst is the new one and a copy of the cells in use.
+        """
+        before, state = self.num_tokens, self._save()
+        self.close()
+        try:
+            self._create(num_tokens)
+        except MachineError:
+            self._create(before)
+            if not self._restore(state):
+                raise DecodeError("the KV cache could neither grow nor be put back") from None
+            raise
+        return self._restore(state)
+
+    def _save(self) -> Any:
+        """Return a copy of the cells in use of all sequences (llama.h, ``llama_state_get_data``)."""
+        size_bytes = int(self._api.llama_state_get_size(self.pointer))
+        state = (ctypes.c_uint8 * size_bytes)()
+        written = int(self._api.llama_state_get_data(self.pointer, state, size_bytes))
+        return state if written == size_bytes else None
+
+    def _restore(self, state: Any) -> bool:
+        if state is not None and self._api.llama_state_set_data(self.pointer, state, len(state)) == len(state):
+            return True
+        self._api.llama_memory_clear(self._memory, False)
+        return False
 
     def close(self) -> None:
         """Free the KV cache."""
@@ -105,6 +155,14 @@ class Context:
         """Return the logits of token ``index`` of the last batch, a ``float *`` to ``(n_vocab,)`` values."""
         return self._api.llama_get_logits_ith(self.pointer, index)
 
+    def embedding(self, sequence_id: int) -> list[float]:
+        """Return the pooled vector of what the last batch held of a sequence, ``(n_embd_out,)``. Raises DecodeError."""
+        vector = self._api.llama_get_embeddings_seq(self.pointer, sequence_id)
+        if not vector:
+            raise DecodeError("the model gives no vector for a sequence")
+        found: list[float] = vector[: int(self._api.llama_model_n_embd_out(self.model.pointer))]
+        return found
+
     def truncate(self, sequence_id: int, num_tokens: int) -> bool:
         """Keep the first ``num_tokens`` of a sequence and forget the rest.
 
@@ -112,6 +170,8 @@ class Context:
         have no past, and a sliding window may have dropped what the next token needs.
         """
         api = self._api
+        if not self._memory:  # models that only embed have none
+            return num_tokens == 0
         kept = num_tokens > 0 and bool(api.llama_memory_seq_rm(self._memory, sequence_id, num_tokens, TO_THE_END))
         window = self.model.sliding_window
         if kept and window:
@@ -165,7 +225,7 @@ class _Batch:
             self._tokens[start:end] = [*row.tokens]
             self._positions[start:end] = list(range(row.position, row.position + count))
             self._ids[start:end] = [row.sequence_id] * count
-            self._logits[start:end] = [0] * count
-            self._logits[end - 1] = row.want_logits
+            self._logits[start:end] = [row.want_all] * count
+            self._logits[end - 1] = row.want_logits or row.want_all
         self.pointer.n_tokens = end
         return end

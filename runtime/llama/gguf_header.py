@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packer.errors import InputError
+from runtime.llama.model import NON_CAUSAL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from runtime.llama.library import Library
 
 TYPE_UINT32 = 4
+TYPE_BOOL = 7
 TYPE_UINT64 = 10
 TYPE_STRING = 8
 
@@ -30,11 +32,15 @@ class InitParams(ctypes.Structure):
 
 @dataclass(frozen=True, kw_only=True)
 class GgufHeader:
-    """What a GGUF says about itself; zero or empty where it is silent. ``context_length`` in tokens."""
+    """What a GGUF says about itself; zero or empty where it is silent. ``context_length`` in tokens.
+
+    ``use`` is ``chat`` or ``embeddings``.
+    """
 
     name: str
     architecture: str
     context_length: int
+    use: str
 
 
 def read_header(library: Library, path: Path) -> GgufHeader:
@@ -53,6 +59,7 @@ def read_header(library: Library, path: Path) -> GgufHeader:
             name=text_value(base, handle, "general.name") or path.stem,
             architecture=architecture,
             context_length=integer_value(base, handle, f"{architecture}.context_length"),
+            use="embeddings" if _looks_both_ways(base, handle, architecture) else "chat",
         )
     finally:
         base.gguf_free(handle)
@@ -74,6 +81,12 @@ def text_value(base: ctypes.CDLL, handle: int, key: str) -> str:
         return ""
     value: bytes = base.gguf_get_val_str(handle, index)
     return value.decode("utf-8", "replace")
+
+
+def _looks_both_ways(base: ctypes.CDLL, handle: int, architecture: str) -> bool:
+    base.gguf_get_val_bool.argtypes, base.gguf_get_val_bool.restype = [ctypes.c_void_p, ctypes.c_int64], ctypes.c_bool
+    index, kind = find_key(base, handle, f"{architecture}.attention.causal")
+    return architecture in NON_CAUSAL or (kind == TYPE_BOOL and not base.gguf_get_val_bool(handle, index))
 
 
 def integer_value(base: ctypes.CDLL, handle: int, key: str) -> int:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 LOAD_MODE_MMAP = 1
 DESCRIPTION_BYTES = 256
+NON_CAUSAL = frozenset({"gemma-embedding", "t5encoder"})
+"""Architectures whose attention looks both ways without their metadata saying so (llama.cpp's ``src/models``)."""
 
 Progress = Callable[[float], bool]
 """Called with 0.0 to 1.0 while loading; returning ``False`` ends the attempt."""
@@ -39,6 +41,15 @@ class ModelFile:
     offset_bytes: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class AdapterFile:
+    """A LoRA adapter: where its GGUF is, what it is called, and how strongly it is applied."""
+
+    file: ModelFile
+    name: str
+    scale: float
+
+
 class Model:
     """A loaded model. Close it after every context made from it."""
 
@@ -47,7 +58,38 @@ class Model:
         self.library = library
         self.pointer = pointer
         self._stream = stream
+        self._adapters: list[tuple[int, float]] = []
         self.vocab = Vocab(library.api, library.api.llama_model_get_vocab(pointer))
+
+    def load_adapter(self, adapter: AdapterFile) -> None:
+        """Read an adapter into memory, for every context made from now on. Raises InputError or MachineError.
+
+        llama.cpp reads it from the current position of a ``FILE *``, so one inside a larger file needs no copy.
+        """
+        path, offset = adapter.file.path, adapter.file.offset_bytes or 0
+        self.library.log.clear()
+        stream = _open_at(self.library.libc, path, offset)
+        try:
+            pointer = self.library.api.llama_adapter_lora_init_from_file_ptr(self.pointer, stream)
+        finally:
+            _fclose(self.library.libc, stream)
+        if not pointer:
+            raise InputError(f"{path}: the adapter {adapter.name} can't be used{self.library.log.explain()}")
+        if self.library.api.llama_adapter_get_alora_n_invocation_tokens(pointer):
+            raise InputError(f"{path}: the adapter {adapter.name} is one that certain tokens switch on (aLoRA)")
+        self._adapters.append((pointer, adapter.scale))
+
+    def apply_adapters(self, context_pointer: int) -> None:
+        """Let a new context use the adapters; they are freed with the model. Raises MachineError."""
+        if not self._adapters:
+            return
+        api, count = self.library.api, len(self._adapters)
+        pointers = (api.llama_adapter_lora_p_ctypes * count)(
+            *(ctypes.cast(pointer, api.llama_adapter_lora_p_ctypes) for pointer, _scale in self._adapters)
+        )
+        scales = (ctypes.c_float * count)(*(scale for _pointer, scale in self._adapters))
+        if api.llama_set_adapters_lora(context_pointer, pointers, count, scales) != 0:
+            raise MachineError("llama.cpp refuses to apply the adapters")
 
     def close(self) -> None:
         """Unmap the weights and close the file."""
@@ -68,6 +110,35 @@ class Model:
     def sliding_window(self) -> int:
         """Tokens of the attention window of models that have one, else 0."""
         return int(self.library.api.llama_model_n_swa(self.pointer))
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether a token sees only those before it."""
+        architecture = self.metadata("general.architecture") or ""
+        return architecture not in NON_CAUSAL and self.metadata(f"{architecture}.attention.causal") != "false"
+
+    @property
+    def can_generate(self) -> bool:
+        """Whether the model continues text token by token; others only embed."""
+        return self.is_causal and not self.is_unsupported and self.library.api.llama_model_has_decoder(self.pointer)
+
+    @property
+    def is_unsupported(self) -> bool:
+        """Whether the model neither continues text nor embeds: encoder with decoder, or text diffusion."""
+        api, pointer = self.library.api, self.pointer
+        has_both = api.llama_model_has_encoder(pointer) and api.llama_model_has_decoder(pointer)
+        return bool(has_both or api.llama_model_is_diffusion(pointer))
+
+    @property
+    def pooling(self) -> int | None:
+        """How the model's maker pools the vectors of tokens (llama.h, ``llama_pooling_type``); ``None`` if unsaid."""
+        text = self.metadata(f"{self.metadata('general.architecture') or ''}.pooling_type")
+        return int(text) if text and text.isdecimal() else None
+
+    @property
+    def num_dimensions(self) -> int:
+        """Length of an embedding."""
+        return int(self.library.api.llama_model_n_embd_out(self.pointer))
 
     @property
     def has_state(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from packer.errors import MachineError
 from runtime.chat_service import ChatService, Facts
 from runtime.engine.engine import Engine
 from runtime.engine.logprobs import TokenLogprob, TokenLogprobs
@@ -37,6 +38,8 @@ class ScriptedRunner:
         self, reply: bytes = b"hello", *, context_tokens: int = 64, batch_tokens: int = 8, num_slots: int = 1
     ) -> None:
         self.context_tokens = context_tokens
+        self.num_cells = self.least_cells = context_tokens
+        self.refuses_to_grow = self.loses_content = self.memory_is_short = False
         self.batch_tokens = batch_tokens
         self.num_slots = num_slots
         self.num_cached = num_slots + 2
@@ -50,6 +53,8 @@ class ScriptedRunner:
         self.interrupted = threading.Event()
         self.closed = False
         self.samplers_open = 0
+        self.can_generate = True
+        self.embedder: Any = None
 
     @property
     def decoded(self) -> list[list[int]]:
@@ -71,9 +76,9 @@ class ScriptedRunner:
             raise DecodeError("no room is left in the KV cache")
         for chunk in chunks:
             self._append(chunk.cache_id, chunk.tokens)
-        if sum(len(held) for held in self.cells.values()) > self.context_tokens:
+        if sum(len(held) for held in self.cells.values()) > self.num_cells:
             used = {cell for held in self.cells.values() for cell, _token in held}
-            assert len(used) <= self.context_tokens, "more cells than there are"
+            assert len(used) <= self.num_cells, "more cells than there are"
         self.steps.append(list(chunks))
         return [self._sample(chunk) for chunk in chunks]
 
@@ -117,6 +122,20 @@ class ScriptedRunner:
         assert num_tokens <= len(self.cells[source_id])
         self.cells[target_id] = list(self.cells[source_id])
         return self.truncate(target_id, num_tokens)
+
+    def resize(self, num_cells: int) -> bool:
+        if self.refuses_to_grow and num_cells > self.num_cells:
+            raise MachineError("no memory is free")
+        assert self.num_cells != num_cells <= self.context_tokens
+        used = {cell for held in self.cells.values() for cell, _token in held}
+        assert len(used) <= num_cells, "the chats don't fit into the new size"
+        self.num_cells = num_cells
+        if self.loses_content:
+            self.cells.clear()
+        return not self.loses_content
+
+    def is_memory_short(self) -> bool:
+        return self.memory_is_short
 
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> Any:
         assert isinstance(params, SamplingParams)

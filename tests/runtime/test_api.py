@@ -161,6 +161,10 @@ def test_text_parts_are_joined(client: FlaskClient, encoder: Any) -> None:
         ({"logit_bias": [[5]]}, "logit_bias"),
         ({"logit_bias": [[-1, 2]]}, "logit_bias"),
         ({"logit_bias": [[True, 2]]}, "logit_bias"),
+        ({"logit_bias": [[5.5, 2]]}, "logit_bias"),
+        ({"temperature": 10**400}, "temperature"),
+        ({"top_k": 1e300}, "top_k"),
+        ({"max_completion_tokens": 5, "max_tokens": "x"}, "max_tokens"),
         ({"response_format": ["json"]}, "response_format"),
     ],
 )

@@ -51,7 +51,7 @@ def test_a_streamed_answer(client: FlaskClient) -> None:
     assert usage["choices"] == []
 
 
-@pytest.mark.parametrize("prompt", [[105, 106], [[105, 106]], ["hi"]])
+@pytest.mark.parametrize("prompt", [[105, 106], [105.0, 106.0], [[105, 106]], ["hi"]])
 def test_other_kinds_of_prompts(client: FlaskClient, engine: Engine, prompt: Any) -> None:
     requests = record_requests(engine)
     assert ask(client, prompt).status_code == 200

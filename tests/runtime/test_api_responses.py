@@ -157,6 +157,27 @@ def test_message_options(client: FlaskClient, engine: Engine, encoder: ByteEncod
     assert encoder.seen[0][0] == {"role": "system", "content": "s"}
 
 
+def test_half_a_character_is_replaced(client: FlaskClient, encoder: ByteEncoder) -> None:
+    """JavaScript's strings can end in the middle of a surrogate pair, and its JSON says so."""
+    answer = client.post(
+        "/v1/responses",
+        data=rb'{"input": "a\ud83d", "instructions": "\uD83D\uDE00", "metadata": {"\ude00": 1}, "stream": true}',
+        content_type="application/json",
+    )
+    created = events(answer)[0]["response"]
+    assert created["instructions"] == "\U0001f600"
+    assert created["metadata"] == {"\ufffd": 1}
+    assert encoder.seen[0][1]["content"] == "a\ufffd"
+
+
+def test_a_stop_sequence_is_named(client: FlaskClient) -> None:
+    body = message(client, stop_sequences=["x", "lo"]).get_json()
+    assert body["content"][0]["text"] == "hel"
+    assert (body["stop_reason"], body["stop_sequence"]) == ("stop_sequence", "lo")
+    ending = events(message(client, stop_sequences=["x", "lo"], stream=True))[-2]
+    assert ending["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "lo"}
+
+
 def test_a_streamed_message(client: FlaskClient) -> None:
     found = events(message(client, stream=True))
     kinds = [event["type"] for event in found]

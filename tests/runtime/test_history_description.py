@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,10 +26,12 @@ BODIES: dict[tuple[str, str], Any] = {
     ("/api/chats/{chat_id}", "patch"): {"title": "y", "pinned": True},
     ("/api/chats/{chat_id}/messages", "post"): MESSAGE,
     ("/api/chats/{chat_id}/messages/{message_id}", "patch"): {"content": "hello", "state": "stopped"},
+    ("/api/chats/import", "post"): {"format": "packer-chats", "version": 1, "chats": [{"messages": [MESSAGE]}]},
     ("/api/preferences", "put"): {"theme": "dark"},
     ("/api/presets", "post"): {"name": "x"},
     ("/api/presets/{preset_id}", "put"): {"name": "y"},
 }
+FORMS = ("/api/attachments",)
 OPERATIONS = [
     (path, method)
     for path, item in DESCRIPTION["paths"].items()
@@ -54,12 +57,13 @@ def client(
 def test_there_are_operations() -> None:
     assert {path for path, _method in OPERATIONS} >= {path for path, _method in BODIES}
     bodies = {(path, method) for path, method in OPERATIONS if "requestBody" in DESCRIPTION["paths"][path][method]}
-    assert bodies == {key for key in BODIES}
+    assert bodies == {*BODIES, *((path, "post") for path in FORMS)}
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_answers_are_as_described(client: tuple[FlaskClient, dict[str, str]], path: str, method: str) -> None:
-    answer = client[0].open(path.format(**client[1]), method=method.upper(), json=BODIES.get((path, method)))
+    body = {"data": {"file": (io.BytesIO(b"x"), "a.txt")}} if path in FORMS else {"json": BODIES.get((path, method))}
+    answer = client[0].open(path.format(**client[1]), method=method.upper(), **body)
     assert answer.status_code == 200, answer.get_data()
     content = DESCRIPTION["paths"][path][method]["responses"]["200"]["content"]
     assert answer.mimetype in content
@@ -69,7 +73,7 @@ def test_answers_are_as_described(client: tuple[FlaskClient, dict[str, str]], pa
 
 @pytest.mark.parametrize(("path", "method"), list(BODIES))
 def test_errors_are_as_described(client: tuple[FlaskClient, dict[str, str]], path: str, method: str) -> None:
-    answer = client[0].open(path.format(**client[1]), method=method.upper(), json=[])
+    answer = client[0].open(path.format(**client[1]), method=method.upper(), json=[5])
     assert answer.status_code == 400
-    schema = DESCRIPTION["paths"][path][method]["responses"]["default"]["content"]["application/json"]["schema"]
+    schema = DESCRIPTION["paths"][path][method]["responses"]["400"]["content"]["application/json"]["schema"]
     check(answer.get_json(), schema)

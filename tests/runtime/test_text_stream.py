@@ -70,6 +70,6 @@ def test_what_might_begin_a_stop_string_is_held_then_released() -> None:
 def test_nothing_comes_after_a_stop_string() -> None:
     stream = TextStream(["\n\n"])
     assert stream.push(b"one\n\ntwo") == "one"
-    assert stream.stopped
+    assert stream.stopped_by == "\n\n"
     assert stream.push(b"three") == ""
     assert stream.finish() == ""

@@ -289,12 +289,20 @@ ACTIONS = st.one_of(
 
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(actions=st.lists(ACTIONS, max_size=40), can_truncate=st.booleans(), slots=st.integers(1, 4))
+@given(
+    actions=st.lists(ACTIONS, max_size=40),
+    can_truncate=st.booleans(),
+    slots=st.integers(1, 4),
+    first_cells=st.sampled_from([8, 20, 64]),
+    loses_content=st.booleans(),
+)
 def test_any_order_of_arrivals_cancels_and_failures(
-    runner_class: Any, actions: list[Any], can_truncate: bool, slots: int
+    runner_class: Any, actions: list[Any], can_truncate: bool, slots: int, first_cells: int, loses_content: bool
 ) -> None:
     runner = runner_class(b"a reply that is longer than the share of its slot", num_slots=slots)
     runner.can_truncate = can_truncate
+    runner.num_cells = runner.least_cells = first_cells
+    runner.loses_content = loses_content
     bench = Bench(runner)
     handles: list[tuple[RequestHandle, list[int], int | None]] = []
     failures = [0]
@@ -336,5 +344,5 @@ def test_any_order_of_arrivals_cancels_and_failures(
     assert bench.worker.cache.num_live_cells == 0
     while bench.worker._evict_oldest():
         pass
-    assert bench.worker.cache.num_free_cells == 64
+    assert bench.worker.cache.num_free_cells == bench.worker.cache.num_cells == runner.num_cells <= 64
     assert not any(runner.cells.values())

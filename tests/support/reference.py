@@ -68,6 +68,27 @@ for token in wanted:
 print(json.dumps(rows))
 """
 
+EMBED = """
+path, inputs, pooling = sys.argv[1].encode(), json.loads(sys.argv[2]), int(sys.argv[3])
+model = L.llama_model_load_from_file(path, L.llama_model_default_params())
+settings = L.llama_context_default_params()
+settings.n_ctx = settings.n_batch = settings.n_ubatch = 1024
+settings.n_threads = settings.n_threads_batch = 1
+settings.embeddings, settings.pooling_type = True, pooling
+vectors = []
+for tokens in inputs:
+    context = L.llama_init_from_model(model, settings)
+    batch = L.llama_batch_init(len(tokens), 0, 1)
+    batch.n_tokens = len(tokens)
+    for index, token in enumerate(tokens):
+        batch.token[index], batch.pos[index], batch.n_seq_id[index] = token, index, 1
+        batch.seq_id[index][0], batch.logits[index] = 0, 1
+    assert L.llama_decode(context, batch) == 0
+    vectors.append(L.llama_get_embeddings_seq(context, 0)[:L.llama_model_n_embd_out(model)])
+    L.llama_free(context)
+print(json.dumps(vectors))
+"""
+
 QUANTIZE = """
 params = L.llama_model_quantize_default_params()
 params.ftype = getattr(L, "LLAMA_FTYPE_MOSTLY_" + sys.argv[3])
@@ -113,6 +134,12 @@ def logits_after_each(parts: RuntimeParts, model: Path, tokens: list[int]) -> li
     """The logits, one row of ``(n_vocab,)`` for each token, that llama.cpp itself gives, read one token at a time."""
     rows: list[list[float]] = json.loads(run_with_binding(parts, ALL_LOGITS, model, json.dumps(tokens)))
     return rows
+
+
+def embeddings(parts: RuntimeParts, model: Path, inputs: list[list[int]], pooling: int) -> list[list[float]]:
+    """The vectors, not normalized, that llama.cpp itself gives, each input alone in a context of its own."""
+    vectors: list[list[float]] = json.loads(run_with_binding(parts, EMBED, model, json.dumps(inputs), pooling))
+    return vectors
 
 
 def quantize(parts: RuntimeParts, source: Path, destination: Path, quantization: str) -> None:

@@ -10,7 +10,7 @@ import struct
 import time
 import tracemalloc
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gguf
 import pytest
@@ -77,6 +77,7 @@ class TestSoundModels:
         assert inspect_model(tiny_model) == ModelInfo(
             name="Tiny model",
             architecture="llama",
+            use="chat",
             quantization="Q8_0",
             num_parameters=sum(int(tensor.n_elements) for tensor in reader.tensors),
             num_tensors=len(reader.tensors),
@@ -95,6 +96,7 @@ class TestSoundModels:
         assert inspect_model(model) == ModelInfo(
             name="Hand made",
             architecture="llama",
+            use="chat",
             quantization="F16",
             num_parameters=32 * 4 + 30,
             num_tensors=2,
@@ -112,6 +114,21 @@ class TestSoundModels:
         info = inspect_model(path)
         assert (info.name, info.quantization, info.num_parameters) == ("some model", "Q8_0", 64)
         assert (info.context_length, info.num_layers, info.vocab_size, info.has_chat_template) == (0, 0, 0, False)
+
+    @pytest.mark.parametrize(
+        ("architecture", "pairs", "use"),
+        [
+            ("bert", [("attention.causal", BOOL, False)], "embeddings"),
+            ("qwen3", [("attention.causal", BOOL, True)], "chat"),
+            ("gemma-embedding", [], "embeddings"),
+            ("llama", [], "chat"),
+        ],
+    )
+    def test_what_a_model_is_for(self, model: Path, architecture: str, pairs: list[Any], use: str) -> None:
+        named = [pair("general.architecture", STRING, architecture)]
+        named += [pair(f"{architecture}.{key}", kind, value) for key, kind, value in pairs]
+        model.write_bytes(model_bytes(named))
+        assert inspect_model(model).use == use
 
     def test_the_quantization_of_most_weights_stands_in_for_an_unknown_file_type(self, model: Path) -> None:
         pairs = [ARCHITECTURE, pair("general.file_type", UINT32, 777)]

@@ -1,0 +1,189 @@
+"""JSON schemas of the bodies that this API answers with. They are closed: an answer has no field that is not here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runtime.api.openapi_schemas import COUNT, INTEGER, TEXT, Schema, listed, nullable, record, reference
+
+LOGPROB: Schema = {"type": "number"}
+BYTES = listed({"type": "integer", "minimum": 0, "maximum": 255})
+END: Schema = {"enum": ["stop", "length"]}
+
+
+def exact(**properties: Schema) -> Schema:
+    """Describe an object with these fields, all of them and no others."""
+    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def or_null(schema: Schema) -> Schema:
+    """Describe a value or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def answer_schemas() -> dict[str, Schema]:
+    """Describe the bodies by name."""
+    return {**_openai_schemas(), **_response_schemas(), **_message_schemas(), **_token_schemas(), **_own_schemas()}
+
+
+def head(kind: str) -> dict[str, Schema]:
+    """Describe the fields that begin each of OpenAI's answers and pieces of them."""
+    return {"id": TEXT, "object": {"const": kind}, "created": INTEGER, "model": TEXT}
+
+
+def _openai_schemas() -> dict[str, Schema]:
+    token = {"token": TEXT, "logprob": LOGPROB, "bytes": BYTES}
+    reply = exact(role={"const": "assistant"}, content=TEXT)
+    ended: dict[str, Any] = {"index": COUNT, "finish_reason": END}
+    return {
+        "ChatCompletion": exact(
+            **head("chat.completion"),
+            choices=listed(exact(**ended, message=reply, logprobs=or_null(reference("ChatLogprobs")))),
+            usage=reference("Usage"),
+        ),
+        "ChatLogprobs": exact(
+            content=listed(exact(**token, top_logprobs=listed(exact(**token)))), refusal={"type": "null"}
+        ),
+        "Completion": exact(
+            **head("text_completion"),
+            choices=listed(exact(**ended, text=TEXT, logprobs=or_null(reference("CompletionLogprobs")))),
+            usage=reference("Usage"),
+        ),
+        "CompletionLogprobs": exact(
+            tokens=listed(TEXT),
+            token_logprobs=listed(LOGPROB),
+            top_logprobs=listed({"type": "object", "additionalProperties": LOGPROB}),
+            text_offset=listed(COUNT),
+        ),
+        "EmbeddingList": exact(
+            object={"const": "list"},
+            data=listed(
+                exact(
+                    object={"const": "embedding"}, index=COUNT, embedding={"anyOf": [listed({"type": "number"}), TEXT]}
+                )
+            ),
+            model=TEXT,
+            usage=exact(prompt_tokens=COUNT, total_tokens=COUNT),
+        ),
+        "Usage": exact(
+            prompt_tokens=COUNT,
+            completion_tokens=COUNT,
+            total_tokens=COUNT,
+            prompt_tokens_details=exact(cached_tokens=COUNT),
+        ),
+        "Error": exact(
+            error=exact(message=TEXT, type=TEXT, param=nullable("string"), code=nullable("string")),
+        ),
+    }
+
+
+def _response_schemas() -> dict[str, Schema]:
+    usage = exact(
+        input_tokens=COUNT,
+        input_tokens_details=exact(cached_tokens=COUNT),
+        output_tokens=COUNT,
+        output_tokens_details=exact(reasoning_tokens=COUNT),
+        total_tokens=COUNT,
+    )
+    nothing: Schema = {"type": "null"}
+    return {
+        "Response": exact(
+            id=TEXT,
+            object={"const": "response"},
+            created_at=INTEGER,
+            status={"enum": ["in_progress", "completed", "incomplete"]},
+            background={"const": False},
+            error=nothing,
+            incomplete_details=or_null(exact(reason={"const": "max_output_tokens"})),
+            instructions=nullable("string"),
+            max_output_tokens=nullable("integer"),
+            metadata={"type": "object"},
+            model=TEXT,
+            output=listed(reference("OutputItem")),
+            parallel_tool_calls={"type": "boolean"},
+            previous_response_id=nothing,
+            reasoning=exact(effort=nothing, summary=nothing),
+            store={"const": False},
+            temperature=nullable("number"),
+            text=exact(format={"type": "object"}),
+            tool_choice={"const": "auto"},
+            tools=listed({"type": "object"}),
+            top_p=nullable("number"),
+            truncation={"const": "disabled"},
+            usage=or_null(usage),
+        ),
+        "OutputItem": exact(
+            type={"const": "message"},
+            id=TEXT,
+            status={"enum": ["in_progress", "completed", "incomplete"]},
+            role={"const": "assistant"},
+            content=listed(reference("OutputPart")),
+        ),
+        "OutputPart": exact(
+            type={"const": "output_text"}, text=TEXT, annotations=listed({}, maxItems=0), logprobs=listed({})
+        ),
+    }
+
+
+def _message_schemas() -> dict[str, Schema]:
+    return {
+        "Message": exact(
+            id=TEXT,
+            type={"const": "message"},
+            role={"const": "assistant"},
+            model=TEXT,
+            content=listed(reference("ContentBlock")),
+            **message_ending(),
+            usage=reference("MessageUsage"),
+        ),
+        "ContentBlock": exact(type={"const": "text"}, text=TEXT),
+        "MessageUsage": exact(
+            input_tokens=COUNT,
+            cache_creation_input_tokens=COUNT,
+            cache_read_input_tokens=COUNT,
+            output_tokens=COUNT,
+        ),
+        "MessageError": exact(type={"const": "error"}, error=exact(type=TEXT, message=TEXT)),
+    }
+
+
+def message_ending() -> dict[str, Schema]:
+    """Describe the fields that say why a message ended."""
+    reasons: Schema = {"enum": ["end_turn", "max_tokens", "stop_sequence"]}
+    return {"stop_reason": reasons, "stop_sequence": nullable("string")}
+
+
+def _token_schemas() -> dict[str, Schema]:
+    piece = exact(id=COUNT, piece={"anyOf": [TEXT, BYTES]})
+    return {
+        "TokenCount": exact(input_tokens=COUNT),
+        "Tokens": exact(tokens=listed({"anyOf": [COUNT, piece]})),
+        "Text": exact(content=TEXT),
+        "Prompt": exact(prompt=TEXT),
+    }
+
+
+def _own_schemas() -> dict[str, Schema]:
+    """Describe what the program says of itself; what it says of model and machine may grow."""
+    return {
+        "Model": exact(id=TEXT, object={"const": "model"}, created=INTEGER, owned_by=TEXT),
+        "ModelList": exact(object={"const": "list"}, data=listed(reference("Model"))),
+        "Status": exact(status={"const": "ok"}, device={"type": "object"}),
+        "Loading": exact(status={"const": "loading"}, progress={"type": "number"}, stage=TEXT),
+        "LoadFailure": exact(status={"const": "error"}, error=exact(message=TEXT)),
+        "Stopping": exact(status={"const": "stopping"}),
+        "Info": record(
+            "title model device cpu_variant threads context address version chat sampling locked",
+            title=TEXT,
+            model={"type": "object"},
+            device={"type": "object"},
+            cpu_variant=TEXT,
+            threads={"type": "object"},
+            context=nullable("object"),
+            address=TEXT,
+            version=TEXT,
+            chat=record("system_prompt greeting starters", system_prompt=TEXT, greeting=TEXT, starters=listed(TEXT)),
+            sampling={"type": "object"},
+            locked=listed(TEXT),
+        ),
+    }

@@ -1,0 +1,97 @@
+"""JSON schemas of the server-sent events of streamed answers.
+
+An event's ``data`` is text; ``contentSchema`` (JSON Schema 2020-12, "Validation", section 8) describes the JSON in it.
+"""
+
+from __future__ import annotations
+
+from runtime.api.openapi_answers import END, exact, head, message_ending, or_null
+from runtime.api.openapi_schemas import COUNT, TEXT, Schema, listed, nullable, record, reference
+
+
+def event_schemas() -> dict[str, Schema]:
+    """Describe the events, and what is in them, by name."""
+    return {
+        "ChatCompletionEvent": _event("ChatCompletionChunk", "Error", end="[DONE]"),
+        "ChatCompletionChunk": _openai_chunk(
+            "chat.completion.chunk",
+            delta={
+                "type": "object",
+                "properties": {"role": {"const": "assistant"}, "content": TEXT},
+                "additionalProperties": False,
+            },
+            logprobs=or_null(reference("ChatLogprobs")),
+        ),
+        "CompletionEvent": _event("CompletionChunk", "Error", end="[DONE]"),
+        "CompletionChunk": _openai_chunk(
+            "text_completion", text=TEXT, logprobs=or_null(reference("CompletionLogprobs"))
+        ),
+        "ResponseStreamEvent": _event("ResponseEvent", named=True),
+        "ResponseEvent": {"anyOf": _response_events()},
+        "MessageStreamEvent": _event("MessageEvent", "MessageError", named=True),
+        "MessageEvent": {"anyOf": _message_events()},
+    }
+
+
+def _event(*contents: str, end: str | None = None, named: bool = False) -> Schema:
+    """Describe one event; ``end`` is what the last one holds instead of JSON."""
+    schema = {"anyOf": [reference(name) for name in contents]}
+    data: Schema = {**TEXT, "contentMediaType": "application/json", "contentSchema": schema}
+    fields = {"data": data if end is None else {"anyOf": [{"const": end}, data]}}
+    return record("event data", event=TEXT, **fields) if named else record("data", **fields)
+
+
+def _openai_chunk(kind: str, **choice: Schema) -> Schema:
+    """Describe a piece; the last one has no choices but the usage, if that was asked for."""
+    pieces = listed(exact(index=COUNT, **choice, finish_reason=or_null(END)))
+    with_usage = exact(**head(kind), choices=listed({}, maxItems=0), usage=reference("Usage"))
+    return {"anyOf": [exact(**head(kind), choices=pieces), with_usage]}
+
+
+def _response_events() -> list[Schema]:
+    item = {"output_index": COUNT, "item": reference("OutputItem")}
+    place = {"item_id": TEXT, "output_index": COUNT, "content_index": COUNT}
+    none = listed({}, maxItems=0)
+    states = ["created", "in_progress", "completed", "incomplete"]
+    return [
+        _numbered(*(f"response.{state}" for state in states), response=reference("Response")),
+        _numbered("response.output_item.added", "response.output_item.done", **item),
+        _numbered("response.content_part.added", "response.content_part.done", **place, part=reference("OutputPart")),
+        _numbered("response.output_text.delta", **place, delta=TEXT, logprobs=none),
+        _numbered("response.output_text.done", **place, text=TEXT, logprobs=none),
+        _numbered("error", code=nullable("string"), message=TEXT, param=nullable("string")),
+    ]
+
+
+def _numbered(*kinds: str, **fields: Schema) -> Schema:
+    return exact(type={"enum": list(kinds)}, sequence_number=COUNT, **fields)
+
+
+def _message_events() -> list[Schema]:
+    nothing: Schema = {"type": "null"}
+    start = exact(
+        id=TEXT,
+        type={"const": "message"},
+        role={"const": "assistant"},
+        model=TEXT,
+        content=listed({}, maxItems=0),
+        stop_reason=nothing,
+        stop_sequence=nothing,
+        usage=exact(input_tokens=COUNT, output_tokens=COUNT),
+    )
+    return [
+        exact(type={"const": "message_start"}, message=start),
+        exact(type={"const": "content_block_start"}, index=COUNT, content_block=reference("ContentBlock")),
+        exact(
+            type={"const": "content_block_delta"},
+            index=COUNT,
+            delta=exact(type={"const": "text_delta"}, text=TEXT),
+        ),
+        exact(type={"const": "content_block_stop"}, index=COUNT),
+        exact(
+            type={"const": "message_delta"},
+            delta=exact(**message_ending()),
+            usage=reference("MessageUsage"),
+        ),
+        exact(type={"const": "message_stop"}),
+    ]
