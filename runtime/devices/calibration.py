@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CONTEXT_TOKENS = 256
 PROMPT_TOKENS = 128
-FIRST_TOKENS = list(range(3, 11))
+FIRST_TOKENS = [3]
 DECODE_S = 0.25
 DECODE_TOKENS = 24
 HOPELESS = 3.0
@@ -88,7 +88,7 @@ class _Candidate:
         self._context = Context(loaded, num_tokens=CONTEXT_TOKENS, batch_tokens=PROMPT_TOKENS, num_threads=num_threads)
 
     def first_logits(self) -> list[float]:
-        """Read a few tokens and return the logits of the last, shape ``(n_vocab,)``."""
+        """Read a token and return the logits, shape ``(n_vocab,)``."""
         self._decode(FIRST_TOKENS, 0)
         row = self._api.llama_get_logits_ith(self._context.pointer, len(FIRST_TOKENS) - 1)
         return [float(value) for value in row[: self._context.model.vocab.num_tokens]]

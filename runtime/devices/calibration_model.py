@@ -33,7 +33,7 @@ def write_calibration_model(path: Path) -> None:
         offset += _align(_size_bytes(shape))
     pairs = _metadata()
     header = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs)) + b"".join(pairs) + infos
-    piece = _random_blocks()
+    piece = random_blocks()
     with path.open("wb") as stream:
         stream.write(header.ljust(_align(len(header)), b"\0"))
         for _name, shape in tensors:
@@ -99,7 +99,7 @@ def _align(size: int) -> int:
     return -(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
 
 
-def _random_blocks() -> bytes:
-    """Blocks of Q4_0: a scale as a half, then 32 numbers of four bits."""
+def random_blocks() -> bytes:
+    """A piece of weights: blocks of Q4_0: a scale as a half, then 32 numbers of four bits."""
     scale, source = struct.pack("<e", BLOCK_SCALE), random.Random(1)
     return b"".join(scale + source.randbytes(BLOCK_WEIGHTS // 2) for _ in range(PIECE_BLOCKS))

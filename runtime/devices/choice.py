@@ -132,14 +132,13 @@ class DeviceChooser:
                 path = self.backends[device.backend]
                 verdicts[device.description] = self.comparison.verdict(device, path, finding.variables)
             verdict = verdicts[device.description]
-            if verdict.device_wins:
+            if verdict.device_wins and device.kind != "software":
                 winners.append(device)
                 won.append(f"{verdict.in_words()} than the CPU")
                 continue
-            backend, kind = BACKEND_NAMES[device.backend], ""
-            if device.kind == "software":
-                kind = " is a software renderer"
-            lost.append(f"{backend}: device {device.description}{kind}, {verdict.in_words()}")
+            words = "which is never used by itself" if verdict.device_wins else verdict.in_words()
+            kind = " is a software renderer" if device.kind == "software" else ""
+            lost.append(f"{BACKEND_NAMES[device.backend]}: device {device.description}{kind}, {words}")
         return tuple(winners), won if winners else lost
 
     def _of_backend(self, backend: str) -> _Candidate | NoDevice:

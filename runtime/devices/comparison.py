@@ -45,13 +45,15 @@ class Comparison:
     def _compare(self, device: Device, path: Path, variables: tuple[tuple[str, str], ...]) -> Verdict:
         try:
             with tempfile.TemporaryDirectory(prefix="packer-") as directory:
-                model = Path(directory) / "comparison.gguf"
-                write_calibration_model(model)
+                model = None
+                if device.kind != "software":
+                    model = Path(directory) / "comparison.gguf"
+                    write_calibration_model(model)
                 task = {
                     "task": "compare",
                     "path": str(path),
                     "index": device.index,
-                    "model": str(model),
+                    "model": str(model) if model else None,
                     "threads": self.num_threads,
                 }
                 limit_s = SOFTWARE_LIMIT_S if device.kind == "software" else HARDWARE_LIMIT_S

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from packer.errors import MachineError
 from runtime.devices.attempts import ModelPlacing
 from runtime.devices.child import default_runner
 from runtime.devices.choice import DeviceChooser
@@ -29,9 +30,17 @@ def backends_at_hand(directory: Path) -> dict[str, Path]:
     return {name: path for name, path in paths.items() if path.is_file()}
 
 
+def own_backends() -> dict[str, Path]:
+    """Return the backends that came with this program; none where it has no native libraries at all."""
+    try:
+        return backends_at_hand(library_directory())
+    except MachineError:
+        return {}
+
+
 def model_placing(environ: Mapping[str, str], *, wanted: str, layers: int, num_threads: int, cpu: str) -> ModelPlacing:
     """Make what chooses devices for a model. Raises InputError when ``wanted`` is a backend that is not here."""
-    backends = backends_at_hand(library_directory())
+    backends = own_backends()
     runner, memory = default_runner(environ), default_memory(environ)
     identity = driver_identity(environ) if backends else []
     chooser = DeviceChooser(

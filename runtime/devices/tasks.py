@@ -95,8 +95,12 @@ def _with_driver(device: Device, lines: list[str]) -> Device:
 
 
 def compare(task: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> None:
-    """Report how fast a small model runs on the CPU and on the device ``index``, and how near its results are."""
+    """Report how fast the ``model`` runs on the CPU and on the device ``index``, and how near its results are.
+
+    Without a model one operation stands for it.
+    """
     from runtime.devices.calibration import measure
+    from runtime.devices.single_operation import measure_operation
     from runtime.llama.library import load_library
 
     library = load_library()
@@ -105,7 +109,12 @@ def compare(task: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> N
     if task["index"] >= len(pointers):
         report({"problem": "the device is gone"})
         return
-    for result in measure(library, pointers[task["index"]], Path(task["model"]), task["threads"]):
+    pointer = pointers[task["index"]]
+    if task["model"] is None:
+        results = measure_operation(library, pointer, task["threads"])
+    else:
+        results = measure(library, pointer, Path(task["model"]), task["threads"])
+    for result in results:
         report(result)
 
 

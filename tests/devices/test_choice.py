@@ -83,6 +83,12 @@ def test_a_renderer_on_the_cpu_is_named_so() -> None:
     assert found == ((), "Vulkan: device llvmpipe (LLVM 15) is a software renderer, CPU is 4.0x faster")
 
 
+def test_a_renderer_never_wins_by_itself() -> None:
+    devices, why = chooser("auto", RENDERER, verdicts={RENDERER.description: WINS}).preview()
+    assert devices == ()
+    assert why == "Vulkan: device llvmpipe (LLVM 15) is a software renderer, which is never used by itself"
+
+
 def test_trouble_with_the_driver_is_the_reason() -> None:
     assert chooser("auto").preview() == ((), "Vulkan: it is broken")
     assert chooser("vulkan").preview() == ((), "Vulkan: it is broken")

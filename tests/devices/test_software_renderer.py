@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,8 +48,9 @@ def test_alone_it_loses_and_that_is_said(
         pass
     assert reports[0].backend == "cpu"
     assert reports[0].why.startswith("Vulkan: device llvmpipe")
-    assert "is a software renderer, CPU is " in reports[0].why
-    assert reports[0].why.endswith("x faster")
+    assert re.search(
+        r" is a software renderer, (CPU is \d+(\.\d)?x faster|which is never used by itself)$", reports[0].why
+    )
 
 
 def test_all_layers_go_there_when_asked_for(
