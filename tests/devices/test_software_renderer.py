@@ -11,6 +11,7 @@ import pytest
 from packer.toolchain.vulkan import vulkan_backend
 from runtime.devices.calibration import _Candidate, relative_error
 from runtime.devices.choice import ChosenDevices
+from runtime.devices.probe import VISIBLE_VARIABLE
 from runtime.llama.placement import CPU_ONLY, Placement
 from tests.support.real_engine import RealEngine
 
@@ -36,7 +37,8 @@ def backend(runtime_parts: RuntimeParts) -> Path:
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the choice sets for the backend does not outlive the test."""
-    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setenv(VISIBLE_VARIABLE, "")
+    del os.environ[VISIBLE_VARIABLE]
 
 
 def test_alone_it_loses_and_that_is_said(
