@@ -12,15 +12,16 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from packer.errors import InputError, MachineError
+from runtime.llama import native
 from runtime.llama.library import library_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-LIBRARY_NAME = "libpacker-chat.so"
+LIBRARY_NAME = "packer-chat"
 ABI_VERSION = 1
 _Answer = ctypes.c_void_p
-_FUNCTIONS: dict[str, tuple[tuple[Any, ...], Any]] = {
+FUNCTIONS: dict[str, tuple[tuple[Any, ...], Any]] = {
     "packer_chat_abi_version": ((), ctypes.c_int32),
     "packer_chat_template_open": ((ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_void_p)), _Answer),
     "packer_chat_template_apply": ((ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t), _Answer),
@@ -46,9 +47,10 @@ class ChatLibrary:
 
     def __init__(self, path: Path) -> None:
         """Load it. Raises MachineError when that fails."""
+        self.path = path
         try:
             self._functions = ctypes.CDLL(str(path))
-            for name, (arguments, result) in _FUNCTIONS.items():
+            for name, (arguments, result) in FUNCTIONS.items():
                 function = getattr(self._functions, name)
                 function.argtypes, function.restype = arguments, result
         except (OSError, AttributeError) as error:
@@ -61,8 +63,8 @@ class ChatLibrary:
 
     def open_template(self, request: dict[str, Any]) -> NativeTemplate:
         """Compile a template. Raises ChatLibraryError."""
-        pointer, _answer = self._open("packer_chat_template_open", request)
-        return NativeTemplate(self, pointer)
+        pointer, answer = self._open("packer_chat_template_open", request)
+        return NativeTemplate(self, pointer, answer["caps"])
 
     def open_parser(self, request: dict[str, Any]) -> NativeParser:
         """Prepare to read a reply. Raises ChatLibraryError."""
@@ -95,17 +97,18 @@ class ChatLibrary:
 
 
 class NativeTemplate:
-    """A compiled template; freed with this object."""
+    """A compiled template; freed with this object. ``caps`` says what it can do, by llama.cpp's names."""
 
-    def __init__(self, library: ChatLibrary, pointer: int) -> None:
+    def __init__(self, library: ChatLibrary, pointer: int, caps: dict[str, bool]) -> None:
         """Take over the pointer."""
-        self._library, self._pointer = library, pointer
+        self.caps = caps
+        self._library, self.pointer = library, pointer
         weakref.finalize(self, library.close, "packer_chat_template_close", pointer)
 
     def apply(self, request: dict[str, Any]) -> dict[str, Any]:
         """Render a conversation. Raises ChatLibraryError."""
         encoded = encode(request)
-        return self._library.call("packer_chat_template_apply", self._pointer, encoded, len(encoded))
+        return self._library.call("packer_chat_template_apply", self.pointer, encoded, len(encoded))
 
 
 class NativeParser:
@@ -113,13 +116,13 @@ class NativeParser:
 
     def __init__(self, library: ChatLibrary, pointer: int) -> None:
         """Take over the pointer."""
-        self._library, self._pointer = library, pointer
+        self._library, self.pointer = library, pointer
         weakref.finalize(self, library.close, "packer_chat_parser_close", pointer)
 
     def push(self, text: str, *, is_final: bool) -> dict[str, Any]:
         """Add text and return what is new. Raises ChatLibraryError when a limit is reached."""
         encoded = text.encode("utf-8", "replace")
-        return self._library.call("packer_chat_parser_push", self._pointer, encoded, len(encoded), int(is_final))
+        return self._library.call("packer_chat_parser_push", self.pointer, encoded, len(encoded), int(is_final))
 
 
 def encode(request: dict[str, Any]) -> bytes:
@@ -130,4 +133,4 @@ def encode(request: dict[str, Any]) -> bytes:
 @functools.cache
 def load_chat_library() -> ChatLibrary:
     """Load the library that stands beside llama.cpp's, once."""
-    return ChatLibrary(library_directory() / LIBRARY_NAME)
+    return ChatLibrary(library_directory() / native.library_name(LIBRARY_NAME))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import math
 import threading
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from packer.errors import InputError
+from runtime.chat_reply import ChatHandle
+from runtime.chat_template import ChatOptions, ChatPlan
 from runtime.engine.errors import EngineStoppedError, QueueFullError
+from runtime.engine.kv_cache import common_prefix_length
 from runtime.engine.sequence import GenerationRequest, RequestHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from runtime.chat_template import Message
     from runtime.engine.engine import Engine, EngineStatus
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
 MAX_WAITING_FOR_MODEL = 32
 POLL_S = 0.25
 SYSTEM_ROLES = ("system", "developer")
+REQUEST_ONLY = {"logit_bias", "grammar", "grammar_prefix", "grammar_lazy"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +53,10 @@ class GenerationOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ChatRequest(GenerationOptions):
-    """One chat request."""
+    """One chat request; ``template`` is what it says about tools, reasoning and the form of the answer."""
 
     messages: tuple[Message, ...]
+    template: ChatOptions = field(default_factory=ChatOptions)
 
 
 class GrammarRefusedError(InputError):
@@ -119,14 +126,32 @@ class ChatService:
         finally:
             self._waiting_for_model.release()
 
-    def start_chat(self, request: ChatRequest) -> RequestHandle:
+    def start_chat(self, request: ChatRequest) -> ChatHandle:
         """Queue a chat request. Raises what :meth:`Engine.submit` raises, or InputError for unusable messages."""
         return self.start_chats(request, 1)[0]
 
-    def start_chats(self, request: ChatRequest, count: int) -> list[RequestHandle]:
+    def start_chats(self, request: ChatRequest, count: int) -> list[ChatHandle]:
         """Queue ``count`` replies to the same messages; none if one of them is refused. Raises as for one."""
-        prompt = self.require_encoder().encode_chat(self.with_system_prompt(request.messages))
-        return self.submit([(prompt, request)] * count)
+        encoder = self.require_encoder()
+        plan = self.plan_chat(request)
+        max_tool_calls = 1 if request.template.parallel_tool_calls is False else None
+        prompt = encoder.encode_text(plan.prompt)
+        handles = self.submit([(prompt, request)] * count, plan, num_keep=self._num_keep(prompt, request))
+        return [ChatHandle(handle, plan, max_tool_calls=max_tool_calls) for handle in handles]
+
+    def plan_chat(self, request: ChatRequest) -> ChatPlan:
+        """Render the prompt of a request, this file's system prompt included. Raises InputError.
+
+        A grammar of the request holds from the first token on, so that reply is read as plain text; but a model that
+        reasons does so before it answers by a schema.
+        """
+        encoder, messages = self.require_encoder(), self.with_system_prompt(request.messages)
+        plan = encoder.plan_chat(messages, replace(request.template, json_schema=None))
+        if request.grammar is None:
+            return plan
+        if plan.thinks and request.template.enable_thinking and request.template.json_schema is not None:
+            return encoder.plan_chat(messages, request.template)
+        return replace(plan, grammar=request.grammar, generation_prompt="", lazy=None, reply_format=None)
 
     def start_completion(self, prompt: str | Sequence[int], options: GenerationOptions | None = None) -> RequestHandle:
         """Queue the continuation of a text, or of tokens, without a chat template."""
@@ -161,15 +186,37 @@ class ChatService:
             raise EngineStoppedError("no model is loaded")
         return encoder
 
-    def submit(self, wanted: Sequence[tuple[list[int], GenerationOptions]]) -> list[RequestHandle]:
-        """Queue prompts; the ones after the first get other seeds. When one is refused the others are cancelled."""
+    def _num_keep(self, prompt: list[int], request: ChatRequest) -> int:
+        """Count the tokens at the beginning that a shifted context keeps: those of the system prompt."""
+        if not self.settings.context_shift:
+            return 0
+        encoder = self.require_encoder()
+        head = encoder.encode_text("")
+        messages = self.with_system_prompt(request.messages)
+        system = list(itertools.takewhile(lambda message: message["role"] == "system", messages))
+        if system:
+            with contextlib.suppress(InputError):  # some templates want a user's message
+                head = encoder.encode_text(encoder.plan_chat(system, request.template).prompt)
+        return common_prefix_length(prompt, head)
+
+    def submit(
+        self,
+        wanted: Sequence[tuple[list[int], GenerationOptions]],
+        plan: ChatPlan | None = None,
+        *,
+        num_keep: int = 0,
+    ) -> list[RequestHandle]:
+        """Queue prompts, those of a chat with its plan; the ones after the first get other seeds.
+
+        When one is refused the others are cancelled. A shifted context keeps their first ``num_keep`` tokens.
+        """
         prepared: dict[int, GenerationRequest] = {}
         handles: list[RequestHandle] = []
         try:
             for index, (prompt, options) in enumerate(wanted):
                 if id(options) not in prepared:
-                    prepared[id(options)] = self._prepare(options)
-                request = replace(prepared[id(options)], prompt_tokens=tuple(prompt))
+                    prepared[id(options)] = self._prepare(options, plan)
+                request = replace(prepared[id(options)], prompt_tokens=tuple(prompt), num_keep=num_keep)
                 if request.sampling.seed is not None:
                     request = replace(request, sampling=replace(request.sampling, seed=request.sampling.seed + index))
                 handles.append(self.engine.submit(request))
@@ -179,21 +226,33 @@ class ChatService:
             raise
         return handles
 
-    def _prepare(self, options: GenerationOptions) -> GenerationRequest:
+    def _prepare(self, options: GenerationOptions, plan: ChatPlan | None) -> GenerationRequest:
         """Fill in what the options leave open, and let locked settings win over what they say."""
         settings = self.settings
         wanted = {name: value for name, value in options.sampling.items() if not settings.is_locked(f"sampling.{name}")}
         limits = [options.max_tokens or settings.max_tokens]
         if settings.is_locked("sampling.max_tokens"):
             limits = [limit for limit in (options.max_tokens, settings.max_tokens) if limit is not None]
-        if options.grammar is not None:
-            self._check_grammar(options.grammar, options.grammar_field)
-        sampling = replace(settings.sampling, **wanted, logit_bias=self._logit_bias(options), grammar=options.grammar)
+        plan = plan or ChatPlan(prompt="", grammar=options.grammar)
+        shown = self._shown_tokens(plan)
+        if plan.grammar is not None:
+            self._check_grammar(plan.grammar, "tools" if options.grammar is None else options.grammar_field)
+        sampling = replace(
+            settings.sampling,
+            **wanted,
+            logit_bias=self._logit_bias(
+                options, is_constrained=plan.grammar is not None and not plan.lazy, shown=shown
+            ),
+            grammar=plan.grammar,
+            grammar_prefix=self._grammar_prefix(plan),
+            grammar_lazy=plan.lazy,
+        )
         return GenerationRequest(
             prompt_tokens=(),
             sampling=sampling,
             max_tokens=min((limit for limit in limits if limit is not None), default=None),
-            stop=options.stop,
+            stop=(*options.stop, *plan.stop),
+            shown_tokens=shown,
             top_logprobs=options.top_logprobs,
             must_fit=options.must_fit and options.max_tokens not in {None, settings.max_tokens},
         )
@@ -204,10 +263,30 @@ class ChatService:
         except InputError as error:
             raise GrammarRefusedError(field, str(error)) from error
 
-    def _logit_bias(self, options: GenerationOptions) -> tuple[tuple[int, float], ...]:
+    def _grammar_prefix(self, plan: ChatPlan) -> tuple[int, ...]:
+        """Return the tokens at the end of the prompt that the grammar describes, too."""
+        if plan.grammar is None or plan.lazy is not None or not plan.generation_prompt:
+            return ()
+        tokens = self.require_encoder().exact_tokens(plan.generation_prompt)
+        if tokens is None:
+            raise InputError("tools: this model's tokenizer can't write the beginning of a reply as its template does")
+        return tuple(tokens)
+
+    def _shown_tokens(self, plan: ChatPlan) -> dict[int, bytes]:
+        """Return the control tokens that a reply of this plan shows, with their names."""
+        if plan.reply_format is None:
+            return {}
+        encoder = self.require_encoder()
+        tokenized = {name: encoder.tokenize(name, add_special=False, parse_special=True) for name in plan.shown_tokens}
+        return {tokens[0]: name.encode() for name, tokens in tokenized.items() if len(tokens) == 1}
+
+    def _logit_bias(
+        self, options: GenerationOptions, *, is_constrained: bool, shown: Collection[int]
+    ) -> tuple[tuple[int, float], ...]:
         """Collect biases by token: those of the request, and bans of tokens that are no text where they must not come.
 
-        A grammar matches the names of control tokens, which never appear in the reply, so they are banned with one.
+        A grammar matches the names of control tokens, which do not appear in the reply unless they are in ``shown``,
+        so the others are banned with one.
         """
         biases: dict[int, float] = {}
         for key, bias in options.logit_bias:
@@ -217,8 +296,9 @@ class ChatService:
             biases |= dict.fromkeys((token for token in tokens if isinstance(token, int)), bias)
         if options.ignore_eos:
             biases |= dict.fromkeys(self.require_encoder().token_groups().end, -math.inf)
-        if options.grammar is not None:
-            biases |= dict.fromkeys(self.require_encoder().token_groups().control, -math.inf)
+        if is_constrained:
+            banned = (token for token in self.require_encoder().token_groups().control if token not in shown)
+            biases |= dict.fromkeys(banned, -math.inf)
         return tuple(sorted(biases.items()))
 
     def info(self) -> dict[str, Any]:
@@ -249,4 +329,4 @@ class ChatService:
 
 def _shown(sampling: SamplingParams) -> dict[str, Any]:
     """Return the settings without what only a request can give."""
-    return {name: value for name, value in asdict(sampling).items() if name not in {"logit_bias", "grammar"}}
+    return {name: value for name, value in asdict(sampling).items() if name not in REQUEST_ONLY}

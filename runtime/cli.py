@@ -126,6 +126,8 @@ def _program_name() -> str:
 
 def build_command(program: str) -> click.Command:
     """Make the click command, its help naming ``program``."""
+    from runtime.llama.kv_types import KV_TYPES
+
     port = click.IntRange(0, 65535)
     options: list[click.Parameter] = [
         click.Option(["-p", "--prompt"], metavar="TEXT", help="Answer TEXT once and exit; '-' reads standard input."),
@@ -155,6 +157,12 @@ def build_command(program: str) -> click.Command:
             ["--gpu-layers"], type=click.IntRange(0), help="Layers of the model on the GPU. Default: what fits."
         ),
         click.Option(["--ctx-size"], type=click.IntRange(0), help="Context in tokens. 0: the model's limit."),
+        click.Option(["--kv-type"], type=click.Choice([*KV_TYPES]), help="Number format of the KV cache."),
+        click.Option(
+            ["--context-shift/--no-context-shift"],
+            default=None,
+            help="Drop the oldest part of a chat that is too long.",
+        ),
         click.Option(["--temperature"], type=click.FloatRange(0, 100), help="Randomness. 0: always the likeliest."),
         click.Option(["--seed"], type=int, help="Seed of the random numbers, for repeatable replies."),
         click.Option(["--max-tokens"], type=click.IntRange(1), help="Longest reply in tokens."),
@@ -270,7 +278,7 @@ def _describe(contents: Contents | None, options: dict[str, Any]) -> int:
 def _device(contents: Contents, options: dict[str, Any]) -> DeviceReport | None:
     """Say what would compute if the packed model were loaded now."""
     from runtime.llama.library import load_library
-    from runtime.loading import BATCH_TOKENS
+    from runtime.loading import demand_of
     from runtime.session import placing_for
 
     if contents.model is None:
@@ -282,9 +290,8 @@ def _device(contents: Contents, options: dict[str, Any]) -> DeviceReport | None:
         return known
     library = load_library()
     try:
-        return placing.preview(
-            library, contents.model.file, context_size=settings.context_size, batch_tokens=BATCH_TOKENS
-        )
+        demand = demand_of(settings.context_size, settings.kv_type, shift=settings.context_shift)
+        return placing.preview(library, contents.model.file, demand)
     finally:
         library.silence()
 

@@ -6,13 +6,15 @@ import logging
 from typing import TYPE_CHECKING
 
 from packer.errors import InputError, MachineError
+from runtime.devices.attempts import Demand
 from runtime.engine.embedding_runner import EmbeddingOnlyRunner
 from runtime.engine.model_runner import LlamaModelRunner
 from runtime.llama.context import Context, Row
 from runtime.llama.embedder import LlamaEmbedder
 from runtime.llama.errors import DecodeError
+from runtime.llama.kv_types import F16
 from runtime.llama.model import ModelFile, load_model
-from runtime.llama.placement import CPU_ONLY
+from runtime.llama.placement import Placement
 from runtime.memory import available_bytes
 from runtime.prompt import LlamaPromptEncoder
 from runtime.settings import ContextChoice, choose_context
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from runtime.engine.model_runner import ModelRunner
     from runtime.llama.library import Library
     from runtime.llama.model import AdapterFile, Model
-    from runtime.llama.placement import Placement
     from runtime.prompt import PromptEncoder
 
 _LOG = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ BATCH_TOKENS = 512
 MODEL_SHARE = 0.95
 MEBIBYTE = 1 << 20
 MAX_SLOTS = 8
+SMALLER_KV_TYPE = "q8_0"
 SLOT_TOKENS = 1024
 SMALL_SLOT_TOKENS = 256
 SMALL_SLOTS = 4
@@ -42,6 +44,15 @@ FIRST_CELLS = 2048
 
 IDLE_SEQUENCES = 8
 """Sequences kept in the KV cache beyond those in work, for the beginnings they share with later requests."""
+
+
+def demand_of(context_size: int, kv_type: str, *, shift: bool) -> Demand:
+    """Return what a model is to be loaded with.
+
+    A KV cache of halves may shrink to eight bits where more of the model fits on a GPU so, unless chats are shifted.
+    """
+    kv_types = (kv_type, SMALLER_KV_TYPE) if kv_type == F16 and not shift else (kv_type,)
+    return Demand(context_size=context_size, batch_tokens=BATCH_TOKENS, kv_types=kv_types)
 
 
 def choose_slots(context_tokens: int) -> int:
@@ -62,6 +73,8 @@ class ModelLoader:
         num_threads: int,
         num_slots: int = 0,
         adapters: Sequence[AdapterFile] = (),
+        kv_type: str = F16,
+        context_shift: bool = False,
         first_cells: int = FIRST_CELLS,
         free_bytes: Callable[[], int | None] = available_bytes,
         placing: ModelPlacing | None = None,
@@ -79,6 +92,8 @@ class ModelLoader:
         self._num_threads = num_threads
         self._num_slots = num_slots
         self._adapters = adapters
+        self._kv_type = kv_type
+        self._context_shift = context_shift
         self._first_cells = first_cells
         self._free_bytes = free_bytes
         self._placing = placing
@@ -89,11 +104,9 @@ class ModelLoader:
     def load(self, progress: Callable[[float], bool]) -> ModelRunner:
         """Load everything, on a device if one is chosen and has room. Raises InputError or MachineError."""
         if self._placing is None:
-            return self._load(CPU_ONLY, progress, self._free_bytes)
-        attempts = self._placing.attempts(
-            self._library, self._file, context_size=self._context_size, batch_tokens=BATCH_TOKENS
-        )
-        for attempt in attempts:
+            return self._load(Placement(kv_type=self._kv_type), progress, self._free_bytes)
+        demand = demand_of(self._context_size, self._kv_type, shift=self._context_shift)
+        for attempt in self._placing.attempts(self._library, self._file, demand):
             free_bytes = _unlimited if attempt.everything_on_device else self._free_bytes
             try:
                 with self._placing.guard(attempt):
@@ -122,7 +135,7 @@ class ModelLoader:
                 model.load_adapter(adapter)
             choice = choose_context(self._context_size, model.context_length)
             first_size = min(choice.size_tokens, self._first_cells)
-            _check_memory(model, first_size, free_bytes())
+            _check_memory(model, first_size, placement.kv_type, free_bytes())
             encoder = LlamaPromptEncoder(model)
             embedder = self._embedder(model, choice.size_tokens)
             if embedder is not None and not model.can_generate:
@@ -146,8 +159,17 @@ class ModelLoader:
             model.close()
             raise
         self.encoder, self.context = encoder, choice
+        if self._context_shift and not context.can_shift:
+            reason = "this model's memory" if context.kv_type == F16 else f"a KV cache in {context.kv_type}"
+            _LOG.warning("%s can't be shifted: chats end where the context does", reason)
         return LlamaModelRunner(
-            model, context, slots, embedder, context_tokens=choice.size_tokens, free_bytes=free_bytes
+            model,
+            context,
+            slots,
+            embedder,
+            context_tokens=choice.size_tokens,
+            wants_shift=self._context_shift,
+            free_bytes=free_bytes,
         )
 
     def _embedder(self, model: Model, context_tokens: int) -> LlamaEmbedder | None:
@@ -160,9 +182,9 @@ class ModelLoader:
             return None
 
 
-def _check_memory(model: Model, num_tokens: int, free: int | None) -> None:
+def _check_memory(model: Model, num_tokens: int, kv_type: str, free: int | None) -> None:
     """Refuse a KV cache that is larger than all the memory there is: the kernel would kill the process."""
-    per_token = model.kv_bytes_per_token()
+    per_token = model.kv_bytes_per_token(kv_type)
     if per_token is None or free is None or per_token * num_tokens <= free:
         return
     raise MachineError(

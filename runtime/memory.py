@@ -8,6 +8,7 @@ Sources: proc(5) MemAvailable, Documentation/admin-guide/cgroup-v2.rst (memory.m
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 
@@ -19,6 +20,24 @@ def available_bytes(root: Path = Path("/")) -> int | None:
         return available_memory_bytes()
     limits = [limit for limit in (_mem_available(root), _cgroup_headroom(root)) if limit is not None]
     return min(limits, default=None)
+
+
+def usage(root: Path = Path("/")) -> dict[str, int] | None:
+    """Return what this process holds: memory of its own, pages mapped from files (the model), and what is left.
+
+    ``None`` when the system does not say. Source: proc(5), RssAnon and RssFile of /proc/pid/status.
+    """
+    if os.name == "nt":
+        from runtime.windows.machine import process_memory
+
+        held, available = process_memory(), available_bytes()
+        return {**held, "available_bytes": available} if held is not None and available is not None else None
+    sizes = dict(re.findall(r"^(RssAnon|RssFile):\s+(\d+) kB$", _read(root / "proc/self/status") or "", re.MULTILINE))
+    available = available_bytes(root)
+    if len(sizes) < 2 or available is None:
+        return None
+    own, mapped = int(sizes["RssAnon"]) * 1024, int(sizes["RssFile"]) * 1024
+    return {"own_bytes": own, "mapped_bytes": mapped, "available_bytes": available}
 
 
 def _mem_available(root: Path) -> int | None:

@@ -7,27 +7,28 @@ from typing import TYPE_CHECKING, Protocol
 
 from packer.errors import InputError, MachineError
 from runtime.chat_template import ChatTemplate
+from runtime.gbnf_check import check_gbnf
 from runtime.llama.errors import GrammarError
 from runtime.llama.sampler import start_grammar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runtime.chat_template import Message
+    from runtime.chat_template import ChatOptions, ChatPlan, Message
     from runtime.llama.model import Model
 
 
 class PromptEncoder(Protocol):
     """Turns conversations into prompt tokens; safe to use from any thread."""
 
-    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
-        """Return the prompt that asks for the next reply. Raises InputError when the messages don't fit the model."""
+    def plan_chat(self, messages: Sequence[Message], options: ChatOptions | None = None) -> ChatPlan:
+        """Return the prompt that asks for the next reply, as text, and how the reply is generated and read.
+
+        Raises InputError when the messages or the options don't fit the model.
+        """
 
     def encode_text(self, text: str) -> list[int]:
         """Return the tokens of ``text`` itself, to be continued."""
-
-    def render_chat(self, messages: Sequence[Message]) -> str:
-        """Return the prompt text of a conversation. Raises InputError as :meth:`encode_chat`."""
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Return the tokens of ``text``, with the model's BOS token in front if ``add_special``."""
@@ -37,6 +38,9 @@ class PromptEncoder(Protocol):
 
     def token_groups(self) -> TokenGroups:
         """Return the tokens that are no text."""
+
+    def exact_tokens(self, text: str) -> list[int] | None:
+        """Return tokens that make exactly ``text``, ``None`` where the tokenizer always adds something."""
 
     def check_grammar(self, grammar: str) -> None:
         """Raise InputError unless ``grammar`` is valid."""
@@ -61,22 +65,23 @@ class LlamaPromptEncoder:
         self._groups: TokenGroups | None = None
         self._vocab = vocab
         self._bos_text = vocab.text_of(vocab.bos)
-        self._template = ChatTemplate(model.chat_template, bos_text=self._bos_text, eos_text=vocab.text_of(vocab.eos))
+        self._template = ChatTemplate(
+            model.chat_template,
+            tool_source=model.tool_template,
+            bos_text=self._bos_text,
+            eos_text=vocab.text_of(vocab.eos),
+        )
 
-    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
-        """Render and tokenize; a BOS token is added unless the template wrote it."""
-        return self.encode_text(self._template.render(messages))
+    def plan_chat(self, messages: Sequence[Message], options: ChatOptions | None = None) -> ChatPlan:
+        """Render with the model's template."""
+        return self._template.plan(messages, options)
 
     def encode_text(self, text: str) -> list[int]:
-        """Tokenize, reading special tokens as such, with the BOS token that the model wants in front."""
+        """Tokenize, reading special tokens as such, with the BOS token that the model wants unless it is there."""
         tokens = self._vocab.tokenize(text)
         if self._vocab.adds_bos and tokens[:1] != [self._vocab.bos]:
             tokens.insert(0, self._vocab.bos)
         return tokens
-
-    def render_chat(self, messages: Sequence[Message]) -> str:
-        """Render with the model's template."""
-        return self._template.render(messages)
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Tokenize as asked."""
@@ -98,8 +103,13 @@ class LlamaPromptEncoder:
             self._groups = TokenGroups(count=len(every), end=end, control=tuple(sorted({*control} - {*end})))
         return self._groups
 
+    def exact_tokens(self, text: str) -> list[int] | None:
+        """Ask the vocabulary."""
+        return self._vocab.exact_tokens(text.encode("utf-8", "replace"))
+
     def check_grammar(self, grammar: str) -> None:
-        """Let llama.cpp read the grammar."""
+        """Check the text, then let llama.cpp read it, which would print one that it can't read."""
+        check_gbnf(grammar, lambda name: len(self._vocab.tokenize(name)) == 1)
         api = self._model.library.api
         try:
             api.llama_sampler_free(start_grammar(api, self._vocab_pointer(), grammar))

@@ -120,6 +120,7 @@ class WebServer:
 
     def close(self, timeout_s: float) -> None:
         """Let answers that are nearly done go out, end the threads and close every connection."""
+        logging.getLogger("waitress").setLevel(logging.ERROR)  # threads that still run end with the process
         self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=timeout_s)
         self._ending.set()
         self._server.pull_trigger()

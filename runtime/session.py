@@ -65,6 +65,8 @@ def open_session(
         adapters=source.adapters,
         placing=placing,
         on_device=lambda report: set_device(report),
+        kv_type=settings.kv_type,
+        context_shift=settings.context_shift,
     )
     engine = Engine(loader.load)
     facts = Facts(

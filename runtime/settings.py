@@ -20,6 +20,8 @@ OPTION_KEYS = {
     "max_tokens": "sampling.max_tokens",
     "system_prompt": "chat.system_prompt",
     "ctx_size": "context.size",
+    "kv_type": "context.kv_type",
+    "context_shift": "context.shift",
     "port": "server.port",
     "browser": "server.browser",
     "threads": "engine.threads",
@@ -39,6 +41,8 @@ class Overrides:
     max_tokens: int | None = None
     system_prompt: str | None = None
     ctx_size: int | None = None
+    kv_type: str | None = None
+    context_shift: bool | None = None
     port: int | None = None
     browser: bool | None = None
     threads: int | None = None
@@ -61,6 +65,8 @@ class Settings:
     sampling: SamplingParams
     max_tokens: int | None
     context_size: int
+    kv_type: str
+    context_shift: bool
     port: int
     port_is_explicit: bool
     browser: bool
@@ -99,6 +105,8 @@ def merge_settings(config: BundleConfig, overrides: Overrides) -> Settings:
         sampling=_sampling(config.sampling),
         max_tokens=config.sampling.max_tokens,
         context_size=config.context.size,
+        kv_type=config.context.kv_type,
+        context_shift=config.context.shift,
         port=config.server.port,
         port_is_explicit=overrides.port is not None,
         browser=config.server.browser,

@@ -6,10 +6,12 @@ import json
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from runtime.chat_reply import ReasoningDelta
 from runtime.engine.sequence import Failed, Finished, TextDelta
 from runtime.report import say
 
 if TYPE_CHECKING:
+    from runtime.chat_reply import ChatHandle
     from runtime.chat_template import Message
     from runtime.engine.sequence import RequestHandle
     from runtime.session import Session
@@ -38,6 +40,7 @@ def answer_once(session: Session, prompt: str, *, raw: bool, token_ids: bool) ->
 
     wait_for_model(session)
     service = session.service
+    handle: RequestHandle | ChatHandle
     if raw:
         handle = service.start_completion(prompt)
     else:
@@ -46,16 +49,24 @@ def answer_once(session: Session, prompt: str, *, raw: bool, token_ids: bool) ->
     say(json.dumps(list(finished.token_ids)) if token_ids else "")
 
 
-def _show(handle: RequestHandle, stream: TextIO, *, quiet: bool = False) -> Finished:
+def _show(handle: RequestHandle | ChatHandle, stream: TextIO, *, quiet: bool = False) -> Finished:
     """Print a reply as it comes. Raises the error of a request that failed; Ctrl-C cancels it and goes on up."""
     for event in handle.events():
         if isinstance(event, Failed):
             raise event.error
         if isinstance(event, Finished):
             return event
+        if isinstance(event, ReasoningDelta) and not quiet:
+            _show_reasoning(event)
         if isinstance(event, TextDelta) and not quiet:
             say(event.text, stream, end="")
     raise RuntimeError("a reply ended without its last event")
+
+
+def _show_reasoning(event: ReasoningDelta) -> None:
+    """Print thoughts dimly on standard error, where they are out of the way of the answer, for people only."""
+    if sys.stderr.isatty():
+        say(f"\x1b[2m{event.text}\x1b[22m", sys.stderr, end="")
 
 
 def chat(session: Session) -> None:
@@ -101,6 +112,8 @@ def _reply(session: Session, messages: list[Message]) -> str | None:
             for event in handle.events():
                 if isinstance(event, Failed):
                     raise event.error
+                if isinstance(event, ReasoningDelta):
+                    _show_reasoning(event)
                 if isinstance(event, TextDelta):
                     texts.append(event.text)
                     say(event.text, end="")

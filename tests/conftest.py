@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from packer.programs import LINUX
 from packer.runtimes.recipe import RuntimeParts, build_parts
 from packer.toolchain.build_cache import default_build_cache
+from packer.toolchain.chat_library import chat_library as build_chat_library
+from packer.toolchain.environment import build_environment, fetch_sources
+from packer.toolchain.llama_cpp import BuildTools
+from runtime.chat_library import ChatLibrary
 from tests.support import models, program
 from tests.support.browser import launch_browser
 
@@ -28,6 +33,11 @@ hypothesis.settings.register_profile("no-deadline", deadline=None)
 hypothesis.settings.load_profile("no-deadline")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--screenshots``: keep the pictures of the page that README and docs show."""
+    parser.addoption("--screenshots", action="store_true", help="write docs/screenshots/ from the tests of the page")
+
+
 def pytest_configure() -> None:
     """Take signals that whoever started us ignores (a shell in the background, nohup); children inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,7 +47,25 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def runtime_parts() -> RuntimeParts:
     """The parts of the runtime of this checkout; built when they are not in the build cache."""
-    return build_parts(default_build_cache(), lambda text: print(text, file=sys.stderr))  # noqa: T201
+    return build_parts(default_build_cache(), _note)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201
+
+
+@pytest.fixture(scope="session")
+def build_tools() -> BuildTools:
+    """Compiler and sources, without anything that is built from them."""
+    cache = default_build_cache()
+    environment = build_environment(cache, _note)
+    return BuildTools(cache=cache, environment=environment, sources=fetch_sources(cache, environment, _note))
+
+
+@pytest.fixture(scope="session")
+def chat_library(build_tools: BuildTools) -> ChatLibrary:
+    """llama.cpp's chat templates, as this checkout builds them."""
+    return ChatLibrary(build_chat_library(build_tools, LINUX, _note))
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,11 @@
 """Serves the page at ``/`` and its files under ``/static/``, with headers that let nothing foreign in.
 
 Content types come from a table of our own: the system's one (on Windows the registry) may call JavaScript plain text,
-and a browser told ``nosniff`` then refuses to run it. ETags are made from the contents, because different packed files
-take turns at the same address. Sources: W3C Content Security Policy Level 3; RFC 9110 section 8.8.3 (ETag).
+and a browser told ``nosniff`` then refuses to run it. The policy lets no text become a script or HTML, whatever the
+page's scripts do with it (Trusted Types), and has no exception for inline styles: KaTeX's are set as properties. ETags
+are made from the contents, because different packed files take turns at the same address.
+
+Sources: W3C Content Security Policy Level 3; W3C Trusted Types; RFC 9110 section 8.8.3 (ETag).
 """
 
 from __future__ import annotations
@@ -14,10 +17,16 @@ from flask import Blueprint, Response, abort, request
 STATIC_FOLDER = Path(__file__).parent / "static"
 PAGE_NAME = "page.html"
 
+LIBRARIES_FOLDER = "libraries"
+"""Below ``/static/``: Markdown parser, highlighter and KaTeX, which the build puts there."""
+
 MEDIA_TYPES = {
     ".css": "text/css",
     ".js": "text/javascript",
+    ".json": "application/json",
+    ".mjs": "text/javascript",
     ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
 }
 """Suffix to content type of everything served under ``/static/``."""
 
@@ -29,6 +38,8 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "img-src 'self' data:",
         "connect-src 'self'",
         "font-src 'self'",
+        "require-trusted-types-for 'script'",
+        "trusted-types 'none'",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
@@ -36,10 +47,15 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 
 
-def create_blueprint() -> Blueprint:
-    """Make the blueprint. The application must have no static folder of its own at ``/static``."""
+def create_blueprint(libraries: Path | None = None) -> Blueprint:
+    """Make the blueprint. The application must have no static folder of its own at ``/static``.
+
+    ``libraries`` is where the page's libraries lie when they are not in the static folder, as in a checkout.
+    """
     blueprint = Blueprint("web_ui", __name__)
     assets = find_assets(STATIC_FOLDER)
+    if libraries is not None:
+        assets |= {f"{LIBRARIES_FOLDER}/{name}": path for name, path in find_assets(libraries).items()}
 
     @blueprint.get("/")
     def page() -> Response:

@@ -65,6 +65,10 @@ void checkpoint() {
     if (budget == nullptr) {
         return;
     }
+    if (budget->exceeded != nullptr) {
+        // Upstream catches errors and tries something else.
+        throw LimitError(budget->exceeded);
+    }
     if (budget->stack_top - stack_position() > MAX_STACK_USED_BYTES) {
         refuse(*budget, "it is nested too deeply");
     }

@@ -1,4 +1,5 @@
-// What llama.cpp's chat sources refer to in libllama and ggml, so that this library needs neither.
+// What llama.cpp's chat sources refer to outside of themselves: a little of common.cpp, libllama and ggml, so that this
+// library needs none of them.
 //
 // The model is never given to them: template and tokens come as text. A failed assertion becomes an exception instead of
 // ending the process, and nothing is logged, since the messages would show prompts and replies.
@@ -7,7 +8,9 @@
 #include <cstdio>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
+#include "common.h"
 #include "ggml.h"
 #include "llama.h"
 #include "log.h"
@@ -49,3 +52,45 @@ int common_log_get_verbosity_thold() { return -1; }
 common_log * common_log_main() { return nullptr; }
 
 void common_log_add(common_log *, ggml_log_level, const char *, ...) {}
+
+std::string string_join(const std::vector<std::string> & values, const std::string & separator) {
+    std::string joined;
+    for (size_t index = 0; index < values.size(); ++index) {
+        joined += (index == 0 ? "" : separator) + values[index];
+    }
+    return joined;
+}
+
+std::vector<std::string> string_split(const std::string & text, const std::string & delimiter) {
+    if (delimiter.empty()) {
+        return {text};
+    }
+    std::vector<std::string> parts;
+    size_t start = 0;
+    for (size_t end; (end = text.find(delimiter, start)) != std::string::npos; start = end + delimiter.size()) {
+        parts.push_back(text.substr(start, end - start));
+    }
+    parts.push_back(text.substr(start));
+    return parts;
+}
+
+std::string string_repeat(const std::string & text, size_t count) {
+    std::string repeated;
+    for (size_t done = 0; done < count; ++done) {
+        repeated += text;
+    }
+    return repeated;
+}
+
+void string_replace_all(std::string & text, const std::string & search, const std::string & replacement) {
+    if (search.empty()) {
+        return;
+    }
+    for (size_t at = 0; (at = text.find(search, at)) != std::string::npos; at += replacement.size()) {
+        text.replace(at, search.size(), replacement);
+    }
+}
+
+std::string common_token_to_piece(const llama_vocab *, llama_token, bool) { return std::string(); }
+
+std::vector<llama_token> common_tokenize(const llama_vocab *, const std::string &, bool, bool) { return {}; }

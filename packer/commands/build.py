@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from packer.commands.console import byte_progress, echo_json, size_in_words, ste
 from packer.programs import LINUX, WINDOWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from packer.bundling import BundlePlan, PlannedModel
     from packer.container.config import BundleConfig
@@ -140,7 +141,7 @@ def build(
             split_at_bytes=split_at,
         )
         if launcher == COSMOPOLITAN:
-            raise NotImplementedError
+            plan = replace(plan, program=_cosmopolitan_program(plan.targets))
         with byte_progress(f"writing {plan.output.name}", plan.size_bytes) as progress:
             write_bundle(plan, progress)
     _report(plan, as_json=as_json)
@@ -198,6 +199,27 @@ def _output(output: Path | None, planned: PlannedModel, targets: tuple[str, ...]
         return output.absolute()
     ending = WINDOWS_SUFFIX if WINDOWS in parse_targets(targets, TARGETS) else ""
     return Path(f"{Path(planned.entry).name.removesuffix('.gguf')}{ending}").absolute()
+
+
+def _cosmopolitan_program(targets: tuple[str, ...]) -> Callable[[Mapping[str, bytes]], bytes]:
+    """Build the launcher with cosmocc; return what puts it in front. Raises InputError where it can't be used."""
+    from packer.errors import InputError
+    from packer.toolchain.build_cache import default_build_cache
+    from packer.toolchain.cosmopolitan import build_cosmopolitan, find_cosmocc
+    from packer.toolchain.environment import build_environment, fetch_sources
+
+    if targets != (LINUX,):
+        raise InputError(
+            f"--launcher cosmopolitan packs for {LINUX} alone so far; for Windows leave it away: "
+            "packer's own launcher makes a portable file"
+        )
+    compiler = find_cosmocc()
+    with step_progress("cosmopolitan launcher") as note:
+        cache = default_build_cache()
+        sources = fetch_sources(cache, build_environment(cache, note), note)
+        note("compiling with cosmocc")
+        program = build_cosmopolitan(compiler, sources.zstd)
+    return lambda _launchers: program
 
 
 def _targets(given: tuple[str, ...], output: Path) -> tuple[str, ...]:

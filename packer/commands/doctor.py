@@ -96,8 +96,10 @@ def _c_library() -> Finding:
 
 
 def _runtime() -> Finding:
+    from packer.runtimes.recipe import TARGETS
     from packer.runtimes.store import default_store
 
-    found = default_store().find("linux-x86_64")
-    text = found.summary.runtime_id[:12] if found else "not built yet; packer build will build it"
-    return Finding(name="runtime", ok=True, found=text)
+    store = default_store()
+    found = {target: store.find(target) for target in TARGETS}
+    words = [f"{target} {one.summary.runtime_id[:12] if one else 'not built yet'}" for target, one in found.items()]
+    return Finding(name="runtime", ok=True, found=", ".join(words))

@@ -25,17 +25,19 @@ if TYPE_CHECKING:
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 MAX_SHOWN_CHARACTERS = 80
 MAX_SCALE = 100
+KV_TYPES = ("f16", "q8_0", "q4_0")
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What a value must be: one of ``kinds`` and, for numbers, between ``low`` and ``high``."""
+    """What a value must be: one of ``kinds`` and, for numbers, between ``low`` and ``high``; or one of ``choices``."""
 
     kinds: tuple[type, ...]
     words: str
     low: float = -math.inf
     high: float = math.inf
+    choices: tuple[str, ...] = ()
 
     def problem(self, value: Any) -> str | None:
         """Say what was expected and found, or ``None`` when ``value`` is fine."""
@@ -44,6 +46,8 @@ class Rule:
             fits = all(type(item) is str and _is_unicode(item) for item in value)
         if fits and isinstance(value, str):
             fits = _is_unicode(value)
+        if fits and self.choices:
+            fits = value in self.choices
         if fits and type(value) in (int, float):
             fits = self.low <= value <= self.high
         return None if fits else f"expected {self.words}, found {_shown(value)}"
@@ -83,6 +87,11 @@ def number(low: float, high: float) -> Rule:
     return Rule(kinds=(int, float), words=f"a number from {low:g} to {high:g}", low=low, high=high)
 
 
+def one_of(*choices: str) -> Rule:
+    """A rule for one of a few words."""
+    return Rule(kinds=(str,), words=f"one of {', '.join(choices)}", choices=choices)
+
+
 def _ruled(default: Any, rule: Rule) -> Any:
     return field(default=default, metadata={"rule": rule})
 
@@ -111,9 +120,15 @@ class SamplingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ContextConfig:
-    """``size`` in tokens; 0 means all that the model was trained for."""
+    """``size`` in tokens; 0 means all that the model was trained for.
+
+    ``kv_type`` is the number format of the KV cache. With ``shift``, a chat that outgrows the context loses its oldest
+    part instead of ending.
+    """
 
     size: int = _ruled(4096, whole(0, 2**31 - 1, "a number of tokens"))
+    kv_type: str = _ruled("f16", one_of(*KV_TYPES))
+    shift: bool = _ruled(False, SWITCH)
 
 
 @dataclass(frozen=True, kw_only=True)

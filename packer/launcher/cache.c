@@ -254,7 +254,7 @@ bool cache_provide(const struct bundle *bundle, const struct archive *archive, c
         found = unpack_somewhere(bundle, archive, &places, failure);
     }
     if (found != NULL) {
-        *runtime_path = format_text("%s/%s", found->path, archive->runtime_id);
+        *runtime_path = format_text("%s%c%s", found->path, PLATFORM_SEPARATOR, archive->runtime_id);
     }
     places_free(&places);
     return found != NULL;

@@ -29,8 +29,13 @@ static bool set_environment(const struct bundle *bundle, const char *runtime_pat
         return false;
     }
     SetEnvironmentVariableW(L"PACKER_WINDOWED", console_is_windowed() ? L"1" : NULL);
-    return set_variable(L"PACKER_BUNDLE", bundle->path, failure) &&
-           set_variable(L"PACKER_CACHE_ENTRY", runtime_path, failure);
+    char *bundle_path = utf8_usable_path(bundle->path);
+    char *entry_path = utf8_usable_path(runtime_path);
+    bool done = set_variable(L"PACKER_BUNDLE", bundle_path, failure) &&
+                set_variable(L"PACKER_CACHE_ENTRY", entry_path, failure);
+    free(bundle_path);
+    free(entry_path);
+    return done;
 }
 
 /* A job kills what is in it when its last handle closes: when we are killed, the runtime goes too. */

@@ -8,7 +8,7 @@
 
 #define LONG_PREFIX L"\\\\?\\"
 #define LONG_SHARE_PREFIX L"\\\\?\\UNC\\"
-enum { LONG_PREFIX_UNITS = 4, LONG_SHARE_PREFIX_UNITS = 8 };
+enum { LONG_PREFIX_UNITS = 4, LONG_SHARE_PREFIX_UNITS = 8, LONG_PATH_UNITS = 240 };
 
 wchar_t *wide_from_utf8(const char *text)
 {
@@ -43,6 +43,20 @@ wchar_t *wide_long_path(const char *path)
     wcscat(longer, rest);
     free(plain);
     return longer;
+}
+
+char *utf8_usable_path(const char *path)
+{
+    wchar_t *wide = wide_from_utf8(path);
+    bool is_long = wcslen(wide) >= LONG_PATH_UNITS;
+    free(wide);
+    if (!is_long) {
+        return format_text("%s", path);
+    }
+    wide = wide_long_path(path);
+    char *usable = utf8_from_wide(wide);
+    free(wide);
+    return usable;
 }
 
 char *utf8_plain_path(const wchar_t *path)

@@ -23,6 +23,12 @@ char *utf8_from_wide(const wchar_t *text);
  */
 wchar_t *wide_long_path(const char *path);
 
+/*
+ * The path as it is or, when it is too long for programs that know nothing of long paths, with \\?\ in front. The
+ * caller frees the result.
+ */
+char *utf8_usable_path(const char *path);
+
 /* The path as people write it, without \\?\. The caller frees the result. */
 char *utf8_plain_path(const wchar_t *path);
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from packer.errors import BuildError
 from packer.runtimes import licences_windows
 from packer.runtimes.component import Component, first_text
-from packer.toolchain import c_library
+from packer.toolchain import c_library, web_libraries
 from packer.toolchain.frozen import CHECKOUT, python_version
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def components(tools: BuildTools, tree: Path, windows: WindowsPython | None = No
 
     ``windows`` is where CPython and the compiled packages came from in a runtime for Windows.
     """
-    found = [*_own(), *_native(tools), *_python_packages(tools)]
+    found = [*_own(), *_native(tools), *_python_packages(tools), *_web_packages(tools)]
     if windows is None:
         found += [_musl(tools), _c_library(), *_system_libraries(tree)]
     else:
@@ -106,6 +106,12 @@ def _native(tools: BuildTools) -> list[Component]:
             text=first_text("llama-cpp-python", [binding / "LICENSE.md"]),
         ),
         Component(
+            name="JSON for Modern C++",
+            version="as in llama.cpp",
+            licence="MIT",
+            text=first_text("JSON for Modern C++", [sources.llama_cpp / "licenses" / "LICENSE-jsonhpp"]),
+        ),
+        Component(
             name="zstd", version="1.5", licence="BSD-3-Clause", text=first_text("zstd", [sources.zstd / "LICENSE"])
         ),
         Component(
@@ -143,6 +149,20 @@ def _python_packages(tools: BuildTools) -> list[Component]:
         version = metadata.name.removesuffix(".dist-info").rpartition("-")[2]
         found.append(Component(name=name, version=version, licence=licence, text=text))
     return found
+
+
+def _web_packages(tools: BuildTools) -> list[Component]:
+    texts = web_libraries.web_libraries(tools.cache) / "licenses"
+    return [
+        Component(
+            name=package.name.strip("@").replace("/", "-"),
+            version=package.version,
+            licence=package.licence,
+            text=first_text(package.name, [texts / package.licence_name]),
+        )
+        for package in web_libraries.read_lock()
+        if package.use == web_libraries.PAGE
+    ]
 
 
 def _c_library() -> Component:

@@ -20,6 +20,7 @@ from packer.container.writer import ContainerWriter, complete_or_nothing
 from packer.programs import LINUX, WINDOWS
 from packer.runtimes import licences
 from packer.toolchain.build_cache import digest_of, file_sha256
+from packer.toolchain.chat_library import chat_library
 from packer.toolchain.environment import build_environment, fetch_sources
 from packer.toolchain.frozen import FrozenInputs, frozen_runtime, python_version
 from packer.toolchain.frozen_windows import frozen_windows_runtime
@@ -65,7 +66,8 @@ def build_parts(cache: BuildCache, note: Callable[[str], None], target: str = LI
     environment = build_environment(cache, note)
     tools = BuildTools(cache=cache, environment=environment, sources=fetch_sources(cache, environment, note))
     native = launcher(tools, target, note)
-    inputs = FrozenInputs(tools=tools, libraries=llama_cpp_libraries(tools, target, note))
+    libraries = llama_cpp_libraries(tools, target, note)
+    inputs = FrozenInputs(tools=tools, libraries=libraries, chat_library=chat_library(tools, target, note))
     if target == WINDOWS:
         python = windows_python(cache, environment, note)
         tree = frozen_windows_runtime(inputs, python, note)

@@ -32,7 +32,6 @@ UPSTREAM_SOURCES = (
     "common/chat-auto-parser-helpers.cpp",
     "common/chat-diff-analyzer.cpp",
     "common/chat-peg-parser.cpp",
-    "common/common.cpp",
     "common/json.cpp",
     "common/json-schema.cpp",
     "common/json-schema-to-grammar.cpp",
@@ -65,6 +64,8 @@ HOOKS = (
         CHECKPOINT,
     ),
     ("common/jinja/value.cpp", "std::string value_to_string_repr(const value & val) {\n", CHECKPOINT),
+    ("common/jinja/value.cpp", "void value_t::stats_t::mark_used(value & val, bool deep) {\n", CHECKPOINT),
+    ("common/jinja/value.cpp", "static value from_json(const common_json & j, bool mark_input) {\n", CHECKPOINT),
     (
         "common/peg-parser.cpp",
         "common_peg_arena::parse(common_peg_parser_id id, common_peg_parse_context & ctx, size_t start) const {\n",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packer.toolchain import c_library, process, python_library
+from packer.toolchain import c_library, process, python_library, web_libraries
 from packer.toolchain.build_cache import digest_of, digest_of_files, file_sha256
 from packer.toolchain.environment import ENVIRONMENT_LOCK, python_identity
 
@@ -53,11 +53,12 @@ class FrozenInputs:
 
     tools: BuildTools
     libraries: Path
+    chat_library: Path
 
 
 def frozen_files() -> list[Path]:
-    """The checkout's own files that get frozen."""
-    files = [CHECKOUT / name for name in FROZEN_FILES]
+    """The checkout's own files that get frozen, and those that say which libraries the page gets."""
+    files = [CHECKOUT / name for name in FROZEN_FILES] + [web_libraries.WEB_LOCK, Path(web_libraries.__file__)]
     for package in FROZEN_PACKAGES:
         files += [path for path in (CHECKOUT / package).rglob("*") if path.is_file() and path.suffix != ".pyc"]
     return files
@@ -70,6 +71,7 @@ def frozen_digest(inputs: FrozenInputs) -> str:
         [
             RECIPE,
             inputs.libraries.name,
+            inputs.chat_library.parent.name,
             python_identity(),
             file_sha256(ENVIRONMENT_LOCK),
             digest_of_files(CHECKOUT, frozen_files() + recipe),
@@ -89,7 +91,9 @@ def frozen_runtime(inputs: FrozenInputs, note: Callable[[str], None]) -> Path:
         _run_pyinstaller(inputs, stage, scratch, work)
         tree = work / "tree"
         shutil.copytree(scratch / "dist" / "chat", tree, symlinks=False)
-        shutil.copytree(inputs.libraries, tree / "_internal" / "llama_cpp" / "lib", dirs_exist_ok=True)
+        libraries = tree / "_internal" / "llama_cpp" / "lib"
+        shutil.copytree(inputs.libraries, libraries, dirs_exist_ok=True)
+        shutil.copy(inputs.chat_library, libraries)
         c_library.add_carried(tree)
         for extra in (stage, scratch):
             shutil.rmtree(extra)
@@ -109,6 +113,8 @@ def stage_packages(stage: Path, tools: BuildTools) -> None:
     installed = tools.environment.site_packages
     _stage_modules(stage / "prometheus_client", installed / "prometheus_client", METRICS_MODULES)
     _stage_modules(stage / "charset_normalizer", installed / "charset_normalizer", CHARSET_MODULES)
+    page_libraries = web_libraries.web_libraries(tools.cache) / "libraries"
+    shutil.copytree(page_libraries, stage / "web_ui" / "static" / "libraries")
     (stage / "chat.py").write_text("from runtime.cli import main\n\nraise SystemExit(main())\n", encoding="utf-8")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, jsonify
 
-from runtime.api.chat_request import ParsedRequest, parse_chat_request
+from runtime.api.chat_request import ParsedRequest, make_call, parse_chat_request
 from runtime.api.context import chat_service, json_body
 from runtime.api.errors import api_error
 from runtime.api.logprobs import LogprobWriter
@@ -26,13 +26,15 @@ from runtime.api.replies import (
     start_replies,
     usage_document,
 )
-from runtime.engine.sequence import Failed, TextDelta
+from runtime.chat_reply import ReasoningDelta, ToolCallDelta, ToolCallStart
+from runtime.engine.sequence import Failed, Finished, TextDelta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from flask.typing import ResponseReturnValue
 
+    from runtime.chat_reply import ChatEvent
     from runtime.engine.logprobs import TokenLogprobs
     from runtime.engine.sequence import Usage
 
@@ -59,9 +61,9 @@ class Completion:
         choices = [
             {
                 "index": index,
-                "message": {"role": "assistant", "content": reply.text},
+                "message": message(reply),
                 "logprobs": self.logprobs.chat(reply.logprobs),
-                "finish_reason": finish_reason(reply.finished),
+                "finish_reason": finish_reason(reply.finished, calls_tools=bool(reply.tool_calls)),
             }
             for index, reply in enumerate(replies)
         ]
@@ -69,7 +71,7 @@ class Completion:
         return {**self._head("chat.completion"), "choices": choices, "usage": usage}
 
     def chunk(
-        self, index: int, delta: dict[str, str], reason: str | None = None, tokens: Sequence[TokenLogprobs] = ()
+        self, index: int, delta: dict[str, Any], reason: str | None = None, tokens: Sequence[TokenLogprobs] = ()
     ) -> dict[str, Any]:
         """Return one piece of a streamed answer."""
         logprobs = self.logprobs.chat(tokens) if tokens else None
@@ -88,6 +90,29 @@ class Completion:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
 
+def message(reply: Reply) -> dict[str, Any]:
+    """Return the assistant's message."""
+    made: dict[str, Any] = {"role": "assistant", "content": reply.text or (None if reply.tool_calls else "")}
+    if reply.reasoning:
+        made["reasoning_content"] = reply.reasoning
+    if reply.tool_calls:
+        made["tool_calls"] = [make_call(call.id, call.name, call.arguments) for call in reply.tool_calls]
+    return made
+
+
+def delta_of(event: ChatEvent) -> dict[str, Any]:
+    """Return what an event adds to the assistant's message."""
+    if isinstance(event, TextDelta):
+        return {"content": event.text}
+    if isinstance(event, ReasoningDelta):
+        return {"reasoning_content": event.text}
+    if isinstance(event, ToolCallStart):
+        return {"tool_calls": [{"index": event.index, **make_call(event.id, event.name, "")}]}
+    if isinstance(event, ToolCallDelta):
+        return {"tool_calls": [{"index": event.index, "function": {"arguments": event.arguments}}]}
+    return {}
+
+
 def create_chat_completion() -> ResponseReturnValue:
     """Answer a chat request."""
     parsed = parse_chat_request(json_body())
@@ -104,15 +129,18 @@ def _pieces(replies: Replies, completion: Completion, parsed: ParsedRequest) -> 
     for index in range(parsed.num_choices):
         yield sse(completion.chunk(index, {"role": "assistant", "content": ""}))
     usages: dict[int, Usage] = {}
+    calling: set[int] = set()
     for index, event in replies:
-        if isinstance(event, TextDelta):
-            yield sse(completion.chunk(index, {"content": event.text}, tokens=event.logprobs))
-        elif isinstance(event, Failed):
+        if isinstance(event, Failed):
             yield sse(api_error(event.error).document())
             return
-        else:
+        reason, tokens = None, event.logprobs if isinstance(event, TextDelta) else ()
+        if isinstance(event, ToolCallStart):
+            calling.add(index)
+        elif isinstance(event, Finished):
             usages[index] = event.usage
-            yield sse(completion.chunk(index, {}, finish_reason(event)))
+            reason = finish_reason(event, calls_tools=index in calling)
+        yield sse(completion.chunk(index, delta_of(event), reason, tokens))
     if len(usages) < parsed.num_choices:
         return
     if parsed.include_usage:

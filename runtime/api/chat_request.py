@@ -1,20 +1,26 @@
 """Checks the body of a chat request, field by field, before anything is done.
 
 Fields that this program does not know are ignored, as OpenAI-compatible servers do; known ones of the wrong type are
-refused by name, and so are features whose silent absence would give a wrong answer (tools).
+refused by name, and so are features whose silent absence would give a wrong answer.
 Source: OpenAI API reference, "Create chat completion".
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime.api.errors import ApiError
 from runtime.api.fields import flag, integer, mapping, text, wrong
-from runtime.api.generation_fields import generation_fields
+from runtime.api.generation_fields import generation_fields, wanted_schema
 from runtime.api.logprobs import chat_top_logprobs
+from runtime.api.tool_fields import chat_effort, chat_tool_options, make_options, read_arguments, reasoning_options
 from runtime.chat_service import ChatRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runtime.chat_template import ChatOptions, Message
 
 MAX_CHOICES = 8
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
@@ -32,14 +38,18 @@ class ParsedRequest:
 
 def parse_chat_request(document: dict[str, Any]) -> ParsedRequest:
     """Check ``document``. Raises ApiError 400 that names the field, what was expected and what was found."""
-    refuse_unsupported(document)
     text(document, "model")
-    stream = flag(document, "stream")
+    stream, template = flag(document, "stream"), read_options(document)
+    generation = generation_fields(document, "max_completion_tokens", "max_tokens")
+    if template.may_call and generation.get("grammar") is not None:
+        field = generation["grammar_field"]
+        raise ApiError(400, f"{field}: can't be combined with tools that may be called", param=field)
     return ParsedRequest(
         chat=ChatRequest(
             messages=read_messages(document),
+            template=template,
             top_logprobs=chat_top_logprobs(document),
-            **generation_fields(document, "max_completion_tokens", "max_tokens"),
+            **generation,
         ),
         num_choices=integer(document, "n", 1, MAX_CHOICES) or 1,
         stream=stream,
@@ -52,10 +62,10 @@ def wants_usage(document: dict[str, Any]) -> bool:
     return flag(mapping(document, "stream_options") or {}, "include_usage", prefix="stream_options.")
 
 
-def refuse_unsupported(document: dict[str, Any]) -> None:
-    """Refuse what the answer would lack."""
-    if document.get("tools") and document.get("tool_choice") != "none":
-        raise ApiError(400, "tools: this program can't call tools yet; send the request without", param="tools")
+def read_options(document: dict[str, Any]) -> ChatOptions:
+    """Read what the request says about tools, reasoning and, for models that reason first, the schema of the answer."""
+    reasoning = reasoning_options(document, chat_effort(document))
+    return make_options(chat_tool_options(document), reasoning, {"json_schema": wanted_schema(document)})
 
 
 def read_messages(document: dict[str, Any]) -> tuple[dict[str, Any], ...]:
@@ -65,7 +75,7 @@ def read_messages(document: dict[str, Any]) -> tuple[dict[str, Any], ...]:
         raise wrong("messages", "a list", messages)
     if not messages:
         raise ApiError(400, "messages: expected at least one message", param="messages")
-    return tuple(_message(message, f"messages[{index}]") for index, message in enumerate(messages))
+    return with_tool_names([_message(message, f"messages[{index}]") for index, message in enumerate(messages)])
 
 
 def _message(message: Any, where: str) -> dict[str, Any]:
@@ -78,7 +88,56 @@ def _message(message: Any, where: str) -> dict[str, Any]:
     content = message.get("content")
     if content is None and role == "assistant":
         content = ""
-    return {"role": role, "content": join_parts(content, f"{where}.content")}
+    checked = {"role": role, "content": join_parts(content, f"{where}.content")}
+    if role == "assistant":
+        return checked | _assistant_fields(message, where)
+    if role == "tool":
+        return checked | {"tool_call_id": _required_text(message, "tool_call_id", where)}
+    return checked
+
+
+def _assistant_fields(message: dict[str, Any], where: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if reasoning := text(message, "reasoning_content"):
+        found["reasoning_content"] = reasoning
+    calls = message.get("tool_calls")
+    if calls is None:
+        return found
+    if not isinstance(calls, list):
+        raise wrong(f"{where}.tool_calls", "a list", calls)
+    checked = [_call(call, f"{where}.tool_calls[{index}]") for index, call in enumerate(calls)]
+    return found | ({"tool_calls": checked} if checked else {})
+
+
+def _call(call: Any, where: str) -> dict[str, Any]:
+    if not isinstance(call, dict):
+        raise wrong(where, "an object", call)
+    function = call.get("function")
+    if call.get("type", "function") != "function" or not isinstance(function, dict):
+        raise wrong(f"{where}.function", "an object, and the type function", function)
+    name = _required_text(function, "name", f"{where}.function")
+    arguments = read_arguments(function.get("arguments"), f"{where}.function.arguments")
+    return make_call(text(call, "id") or "", name, arguments)
+
+
+def make_call(identity: str, name: str, arguments: str) -> dict[str, Any]:
+    """Return an entry of ``tool_calls``."""
+    return {"id": identity, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def with_tool_names(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Add to each result of a tool the name that some templates show: that of the call with its id."""
+    names = {call["id"]: call["function"]["name"] for one in messages for call in one.get("tool_calls", ())}
+    return tuple(
+        {**one, "name": names[one["tool_call_id"]]} if one.get("tool_call_id") in names else one for one in messages
+    )
+
+
+def _required_text(document: dict[str, Any], name: str, where: str) -> str:
+    value = document.get(name)
+    if not isinstance(value, str):
+        raise wrong(f"{where}.{name}", "a string", value)
+    return value
 
 
 def join_parts(content: Any, where: str, kinds: tuple[str, ...] = ("text",)) -> str:

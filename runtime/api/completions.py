@@ -29,7 +29,7 @@ from runtime.api.replies import (
     usage_document,
 )
 from runtime.chat_service import GenerationOptions
-from runtime.engine.sequence import Failed, TextDelta
+from runtime.engine.sequence import Failed, Finished, TextDelta
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -174,7 +174,7 @@ def _pieces(replies: Replies, completion: Completion, parsed: ParsedCompletion) 
         elif isinstance(event, Failed):
             yield sse(api_error(event.error).document())
             return
-        else:
+        elif isinstance(event, Finished):
             usages[index] = event.usage
             yield sse(completion.document([completion.choice(index, "", (), finish_reason(event))]))
     if len(usages) < parsed.num_replies:

@@ -17,7 +17,7 @@ from flask import Blueprint, Response, jsonify
 from packer.errors import PackerError
 from runtime.api.context import chat_service, client_gone, json_body
 from runtime.api.errors import ApiError, api_error
-from runtime.api.fields import choice, integer, text, wrong
+from runtime.api.fields import choice, integer, text, whole_list, wrong
 from runtime.api.replies import POLL_S, ClientGoneError, require_ready
 
 if TYPE_CHECKING:
@@ -59,19 +59,22 @@ def parse_embeddings(document: dict[str, Any]) -> ParsedEmbeddings:
 
 def _read_inputs(found: Any) -> list[Input]:
     """Read a text, a list of tokens, or a list of either."""
-    if isinstance(found, str) or (isinstance(found, list) and found and type(found[0]) is int):
+    if isinstance(found, str) or whole_list(found):
         found = [found]
     expected = "a string, a list of strings or a list of tokens"
     if not isinstance(found, list):
         raise wrong("input", expected, found)
     if not 1 <= len(found) <= MAX_INPUTS:
         raise ApiError(400, f"input: expected 1 to {MAX_INPUTS} inputs, found {len(found)}", param="input")
+    inputs: list[Input] = []
     for entry in found:
-        if not isinstance(entry, str) and not (isinstance(entry, list) and all(type(token) is int for token in entry)):
+        read = entry if isinstance(entry, str) else whole_list(entry)
+        if read is None:
             raise wrong("input", expected, entry)
-        if not entry:
+        if not read:
             raise ApiError(400, "input: an empty input has no meaning to embed", param="input")
-    return found
+        inputs.append(read)
+    return inputs
 
 
 def create_embeddings() -> Response:

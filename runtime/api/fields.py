@@ -88,11 +88,13 @@ def mapping(document: dict[str, Any], name: str) -> dict[str, Any] | None:
     return value
 
 
-def choice(document: dict[str, Any], name: str, allowed: tuple[str, ...]) -> str | None:
-    """Read a string that is one of ``allowed``."""
-    value = text(document, name)
+def choice(document: dict[str, Any], name: str, allowed: tuple[str, ...], prefix: str = "") -> str | None:
+    """Read a string that is one of ``allowed``; ``prefix`` is the path of ``document`` in the body."""
+    value, where = document.get(name), prefix + name
+    if value is not None and not isinstance(value, str):
+        raise wrong(where, "a string", value)
     if value is not None and value not in allowed:
-        raise ApiError(400, f"{name}: expected one of {', '.join(allowed)}, found {value!r:.60}", param=name)
+        raise ApiError(400, f"{where}: expected one of {', '.join(allowed)}, found {value!r:.60}", param=where)
     return value
 
 

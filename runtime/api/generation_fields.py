@@ -145,6 +145,17 @@ def grammar_fields(document: dict[str, Any]) -> dict[str, Any]:
     return {"grammar": found[0][1], "grammar_field": found[0][0]} if found else {}
 
 
+def wanted_schema(document: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the schema that the answer has to follow, if the request gives one; the fields are checked already."""
+    wanted = mapping(document, "response_format") or {}
+    inner = wanted.get("json_schema")
+    holder = inner if wanted.get("type") == "json_schema" and isinstance(inner, dict) else wanted
+    schema = document.get("json_schema") or holder.get("schema")
+    if isinstance(schema, dict):
+        return schema
+    return {"type": "object"} if wanted.get("type") == "json_object" else None
+
+
 def _grammar(document: dict[str, Any]) -> str | None:
     grammar = text(document, "grammar")
     if grammar and len(grammar) > MAX_GRAMMAR_CHARACTERS:

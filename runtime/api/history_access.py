@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from flask import Blueprint, Response, current_app
 
 from runtime.api.errors import ApiError
+from runtime.api.peer import check_peer
 from runtime.history.errors import (
     HistoryError,
     HistoryOffError,
@@ -43,8 +44,9 @@ def store() -> Store:
 
 
 def create_history_blueprint(name: str) -> Blueprint:
-    """Make a blueprint whose routes answer errors of the history in OpenAI's shape."""
+    """Make a blueprint whose routes serve this user alone and answer errors of the history in OpenAI's shape."""
     blueprint = Blueprint(name, __name__)
+    blueprint.before_request(check_peer)
     blueprint.register_error_handler(HistoryError, _answer)
     blueprint.register_error_handler(InvalidError, _refuse)
     return blueprint

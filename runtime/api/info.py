@@ -9,6 +9,7 @@ from flask import Blueprint, Response, jsonify
 from runtime.api.attachments import file_reader
 from runtime.api.context import chat_service
 from runtime.api.history_access import history
+from runtime.memory import usage
 
 
 def create_blueprint() -> Blueprint:
@@ -19,7 +20,6 @@ def create_blueprint() -> Blueprint:
 
 
 def info() -> Response:
-    """Answer with :meth:`ChatService.info`, whether chats are kept and what can be attached."""
-    return jsonify(
-        {**chat_service().info(), "history": asdict(history().status()), "attachments": file_reader().status()}
-    )
+    """Answer with :meth:`ChatService.info`, the memory in use, whether chats are kept and what can be attached."""
+    kept, attachments = asdict(history().status()), file_reader().status()
+    return jsonify({**chat_service().info(), "memory": usage(), "history": kept, "attachments": attachments})

@@ -1,22 +1,23 @@
-"""``POST /v1/messages``, Anthropic's API: text in, text out, streaming and not; and ``/v1/messages/count_tokens``.
+"""``POST /v1/messages``, Anthropic's API: text, tools, thinking, streaming and not; and ``/v1/messages/count_tokens``.
 
-Source: Anthropic API reference, "Create a Message" and "Streaming Messages".
+Source: Anthropic API reference, "Create a Message" and "Streaming Messages". Thoughts have an empty signature: nobody
+vouches for them.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, jsonify
 
-from runtime.api.chat_request import join_parts
 from runtime.api.context import chat_service, json_body
 from runtime.api.errors import ApiError, api_error
-from runtime.api.fields import flag, mapping, max_tokens, stop_strings, text, wrong
-from runtime.api.generation_fields import sampling_fields
-from runtime.api.replies import Replies, event_stream, require_ready, sse, start_replies
-from runtime.chat_service import ChatRequest
+from runtime.api.fields import flag
+from runtime.api.message_request import parse_message_request
+from runtime.api.replies import Replies, Reply, event_stream, require_ready, sse, start_replies
+from runtime.chat_reply import ReasoningDelta, ToolCallDelta, ToolCallStart
 from runtime.engine.sequence import Failed, Finished, TextDelta
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from flask.typing import ResponseReturnValue
 
+    from runtime.chat_reply import ChatEvent
+    from runtime.chat_service import ChatRequest
     from runtime.engine.sequence import Usage
 
 KINDS = {400: "invalid_request_error", 404: "not_found_error", 413: "request_too_large", 503: "overloaded_error"}
@@ -56,45 +59,6 @@ def _error_response(error: Exception) -> Response:
     return response
 
 
-def parse_message_request(document: dict[str, Any], *, needs_limit: bool = True) -> ChatRequest:
-    """Check ``document``. Raises ApiError 400 that names the field, what was expected and what was found."""
-    text(document, "model")
-    limit = max_tokens(document, "max_tokens")
-    if limit is None and needs_limit:
-        raise ApiError(400, "max_tokens: expected a whole number of at least 1", param="max_tokens")
-    if document.get("tools") and (mapping(document, "tool_choice") or {}).get("type") != "none":
-        raise ApiError(400, "tools: this program can't call tools yet; send the request without", param="tools")
-    if (mapping(document, "thinking") or {}).get("type", "disabled") != "disabled":
-        raise ApiError(400, "thinking: this program can't switch it on; send the request without", param="thinking")
-    messages = _messages(document.get("messages"))
-    system = document.get("system")
-    if system is not None and (content := join_parts(system, "system")):
-        messages.insert(0, {"role": "system", "content": content})
-    return ChatRequest(
-        messages=tuple(messages),
-        sampling=sampling_fields(document),
-        max_tokens=limit,
-        stop=stop_strings(document, "stop_sequences", may_be_single=False),
-    )
-
-
-def _messages(value: Any) -> list[dict[str, Any]]:
-    if not isinstance(value, list):
-        raise wrong("messages", "a list", value)
-    if not value:
-        raise ApiError(400, "messages: expected at least one message", param="messages")
-    return [_message(message, f"messages[{index}]") for index, message in enumerate(value)]
-
-
-def _message(message: Any, where: str) -> dict[str, Any]:
-    if not isinstance(message, dict):
-        raise wrong(where, "an object", message)
-    role = message.get("role")
-    if role not in ("user", "assistant"):
-        raise ApiError(400, f"{where}.role: expected user or assistant, found {role!r:.60}", param=f"{where}.role")
-    return {"role": role, "content": join_parts(message.get("content"), f"{where}.content")}
-
-
 def create_message() -> ResponseReturnValue:
     """Answer a request."""
     document = json_body()
@@ -109,10 +73,31 @@ def create_message() -> ResponseReturnValue:
         "model": service.facts.model_name,
     }
     if stream:
-        return event_stream(replies, (sse(event, event["type"]) for event in _events(replies, head)))
+        return event_stream(replies, (sse(event, event["type"]) for event in _events(replies, head, request)))
     reply = replies.collect()[0]
-    content = [{"type": "text", "text": reply.text}]
-    return jsonify({**head, "content": content, **_ending(reply.finished), "usage": _usage(reply.finished.usage)})
+    ending = _ending(reply.finished, request, calls_tools=bool(reply.tool_calls))
+    return jsonify({**head, "content": _content(reply), **ending, "usage": _usage(reply.finished.usage)})
+
+
+def _content(reply: Reply) -> list[dict[str, Any]]:
+    """Return the content blocks of a whole reply; there is always at least one."""
+    blocks: list[dict[str, Any]] = []
+    if reply.reasoning:
+        blocks.append({"type": "thinking", "thinking": reply.reasoning, "signature": ""})
+    if reply.text or not (blocks or reply.tool_calls):
+        blocks.append({"type": "text", "text": reply.text})
+    for call in reply.tool_calls:
+        blocks.append({"type": "tool_use", "id": call.id, "name": call.name, "input": _input(call.arguments)})
+    return blocks
+
+
+def _input(arguments: str) -> dict[str, Any]:
+    """Read the arguments of a call; one that was cut off has none that could be shown as an object."""
+    try:
+        found = json.loads(arguments)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def count_tokens() -> Response:
@@ -122,15 +107,18 @@ def count_tokens() -> Response:
     flag(document, "stream")
     require_ready()
     service = chat_service()
-    prompt = service.require_encoder().encode_chat(service.with_system_prompt(request.messages))
+    prompt = service.require_encoder().encode_text(service.plan_chat(request).prompt)
     return jsonify(input_tokens=len(prompt))
 
 
-def _ending(finished: Finished) -> dict[str, Any]:
-    """Say why the reply ended."""
-    if finished.stop_string is not None:
+def _ending(finished: Finished, request: ChatRequest, *, calls_tools: bool) -> dict[str, Any]:
+    if finished.reason == "length":
+        return {"stop_reason": "max_tokens", "stop_sequence": None}
+    if calls_tools:
+        return {"stop_reason": "tool_use", "stop_sequence": None}
+    if finished.stop_string in request.stop:
         return {"stop_reason": "stop_sequence", "stop_sequence": finished.stop_string}
-    return {"stop_reason": "max_tokens" if finished.reason == "length" else "end_turn", "stop_sequence": None}
+    return {"stop_reason": "end_turn", "stop_sequence": None}
 
 
 def _usage(usage: Usage) -> dict[str, int]:
@@ -143,19 +131,61 @@ def _usage(usage: Usage) -> dict[str, int]:
     }
 
 
-def _events(replies: Replies, head: dict[str, Any]) -> Iterator[dict[str, Any]]:
+class _Blocks:
+    """The content blocks of a stream: a new one begins when the kind of content changes."""
+
+    def __init__(self) -> None:
+        self._index = -1
+        self._kind: object = None
+        self.calls_tools = False
+
+    def events(self, event: ChatEvent) -> Iterator[dict[str, Any]]:
+        """Yield what an event adds."""
+        if isinstance(event, ToolCallStart):
+            self.calls_tools = True
+            block = {"type": "tool_use", "id": event.id, "name": event.name, "input": {}}
+            yield from self._begin(("tool_use", event.index), block)
+        elif isinstance(event, ToolCallDelta):
+            yield self._delta({"type": "input_json_delta", "partial_json": event.arguments})
+        elif isinstance(event, ReasoningDelta):
+            yield from self._begin("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+            yield self._delta({"type": "thinking_delta", "thinking": event.text})
+        elif isinstance(event, TextDelta) and event.text:
+            yield from self._begin("text", {"type": "text", "text": ""})
+            yield self._delta({"type": "text_delta", "text": event.text})
+
+    def end(self) -> Iterator[dict[str, Any]]:
+        """Yield what completes the last block; an empty reply is an empty text."""
+        if self._kind is None:
+            yield from self._begin("text", {"type": "text", "text": ""})
+        yield {"type": "content_block_stop", "index": self._index}
+
+    def _begin(self, kind: object, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        if kind == self._kind:
+            return
+        if self._kind is not None:
+            yield {"type": "content_block_stop", "index": self._index}
+        self._kind = kind
+        self._index += 1
+        yield {"type": "content_block_start", "index": self._index, "content_block": block}
+
+    def _delta(self, delta: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "content_block_delta", "index": self._index, "delta": delta}
+
+
+def _events(replies: Replies, head: dict[str, Any], request: ChatRequest) -> Iterator[dict[str, Any]]:
     """Yield the events of a stream; how long the prompt was is told in the last but one."""
     usage = {"input_tokens": 0, "output_tokens": 0}
     start = {**head, "content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
     yield {"type": "message_start", "message": start}
-    yield {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    blocks = _Blocks()
     for _index, event in replies:
-        if isinstance(event, TextDelta):
-            delta = {"type": "text_delta", "text": event.text}
-            yield {"type": "content_block_delta", "index": 0, "delta": delta}
-        elif isinstance(event, Failed):
+        if isinstance(event, Failed):
             yield error_document(api_error(event.error))
-        else:
-            yield {"type": "content_block_stop", "index": 0}
-            yield {"type": "message_delta", "delta": _ending(event), "usage": _usage(event.usage)}
+        elif isinstance(event, Finished):
+            yield from blocks.end()
+            ending = _ending(event, request, calls_tools=blocks.calls_tools)
+            yield {"type": "message_delta", "delta": ending, "usage": _usage(event.usage)}
             yield {"type": "message_stop"}
+        else:
+            yield from blocks.events(event)

@@ -13,7 +13,7 @@ from runtime.engine.sequence import Failed, Finished
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runtime.engine.sequence import Event
+    from runtime.chat_reply import ChatEvent
 
 
 @dataclass(kw_only=True)
@@ -50,6 +50,11 @@ class Metrics:
             self._counts.waiting += 1
         return Observer(self._counts, self._lock, self._clock_s)
 
+    def refuse(self) -> None:
+        """Count a request that the engine did not take: its queue is full, or the prompt does not fit."""
+        with self._lock:
+            self._counts.outcomes["refused"] += 1
+
     def snapshot(self) -> Counts:
         """Return a copy of the counts."""
         with self._lock:
@@ -68,7 +73,7 @@ class Observer:
         self._first_s: float | None = None
         self._ended = False
 
-    def event(self, event: Event) -> None:
+    def event(self, event: ChatEvent) -> None:
         """Take note of an event of the request."""
         with self._lock:
             if self._ended:

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response
 
-from runtime.api.context import metrics
+from runtime.api.context import chat_service, metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from runtime.api.metrics import Counts
+    from runtime.engine.engine import EngineLoad
 
-OUTCOMES = ("stop", "length", "cancelled", "failed")
+OUTCOMES = ("stop", "length", "cancelled", "failed", "refused")
 
 
 def create_blueprint() -> Blueprint:
@@ -32,7 +33,7 @@ def show_metrics() -> Response:
     from prometheus_client.registry import CollectorRegistry
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(metrics().snapshot()))  # type: ignore[arg-type, unused-ignore]
+    registry.register(_Collector(metrics().snapshot(), chat_service().engine.current_load()))  # type: ignore[arg-type, unused-ignore]
     render: Callable[[CollectorRegistry], bytes] = generate_latest
     return Response(render(registry), content_type=CONTENT_TYPE_LATEST)
 
@@ -40,8 +41,9 @@ def show_metrics() -> Response:
 class _Collector:
     """Turns one snapshot into metric families (``prometheus_client.registry.Collector``)."""
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: Counts, load: EngineLoad) -> None:
         self._counts = counts
+        self._load = load
 
     def describe(self) -> list[Any]:
         """Promise nothing, so that registering does not collect."""
@@ -51,7 +53,14 @@ class _Collector:
         """Yield the metric families."""
         from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
-        counts = self._counts
+        counts, load = self._counts, self._load
+        for name, help_text, number in (
+            ("packer_queue_length", "Requests that wait for a place in the engine", load.num_waiting),
+            ("packer_engine_running", "Requests that the engine works on together", load.num_running),
+            ("packer_kv_cells", "Tokens that the KV cache can hold", load.num_cells),
+            ("packer_kv_cells_used", "Tokens that the KV cache holds, idle chats included", load.num_cells_used),
+        ):
+            yield GaugeMetricFamily(name, help_text, number)
         yield GaugeMetricFamily("packer_requests_waiting", "Requests without a first token yet", counts.waiting)
         yield GaugeMetricFamily("packer_requests_running", "Requests whose reply has begun", counts.running)
         ended = CounterMetricFamily("packer_requests_ended", "Requests by how they ended", labels=["outcome"])
@@ -60,6 +69,7 @@ class _Collector:
         yield ended
         for name, help_text, value in (
             ("packer_prompt_tokens", "Tokens of prompts, of replies that were finished", counts.prompt_tokens),
+            ("packer_prompt_tokens_evaluated", "Tokens of prompts that the model has read", load.num_prompt_tokens_run),
             ("packer_prompt_tokens_reused", "Tokens of prompts that were still in the KV cache", counts.reused_tokens),
             ("packer_prefix_hits", "Requests whose prompt's beginning was still in the KV cache", counts.prefix_hits),
             ("packer_generated_tokens", "Tokens of finished replies", counts.generated_tokens),

@@ -1,4 +1,4 @@
-"""``GET /v1/models``: the one model, as OpenAI's API lists models."""
+"""``GET /v1/models``: the one model, with the fields of OpenAI's API and those of Anthropic's beside them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def create_blueprint() -> Blueprint:
 
 def list_models() -> Response:
     """Answer with a list of one."""
-    return jsonify(object="list", data=[_describe(chat_service().facts.model_name)])
+    name = chat_service().facts.model_name
+    return jsonify(object="list", data=[_describe(name)], first_id=name, last_id=name, has_more=False)
 
 
 def get_model(name: str) -> Response:
@@ -30,4 +31,6 @@ def get_model(name: str) -> Response:
 
 
 def _describe(name: str) -> dict[str, object]:
-    return {"id": name, "object": "model", "created": 0, "owned_by": "packer"}
+    openai = {"object": "model", "created": 0, "owned_by": "packer"}
+    anthropic = {"type": "model", "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+    return {"id": name, **openai, **anthropic}

@@ -16,7 +16,8 @@ from runtime.api.openapi_answers import answer_schemas
 from runtime.api.openapi_chats import chat_paths, chat_schemas
 from runtime.api.openapi_events import event_schemas
 from runtime.api.openapi_operations import JSON, RETRY_AFTER, answer, json_body, refusals
-from runtime.api.openapi_schemas import TEXT, reference, request_schemas
+from runtime.api.openapi_parts import TEXT, reference
+from runtime.api.openapi_schemas import request_schemas
 
 EVENTS = "text/event-stream"
 METRICS = "application/openmetrics-text"

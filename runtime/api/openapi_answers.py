@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.api.openapi_schemas import COUNT, INTEGER, TEXT, Schema, listed, nullable, record, reference
+from runtime.api.openapi_parts import COUNT, INTEGER, TEXT, Schema, listed, nullable, record, reference
 
 LOGPROB: Schema = {"type": "number"}
 BYTES = listed({"type": "integer", "minimum": 0, "maximum": 255})
 END: Schema = {"enum": ["stop", "length"]}
+CHAT_END: Schema = {"enum": ["stop", "length", "tool_calls"]}
+STATES: Schema = {"enum": ["in_progress", "completed", "incomplete"]}
 
 
 def exact(**properties: Schema) -> Schema:
     """Describe an object with these fields, all of them and no others."""
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+
+
+def closed(required: str, **properties: Schema) -> Schema:
+    """Describe an object with no other fields than these, of which ``required`` are always there."""
+    return {**record(required, **properties), "additionalProperties": False}
 
 
 def or_null(schema: Schema) -> Schema:
@@ -33,12 +40,20 @@ def head(kind: str) -> dict[str, Schema]:
 
 def _openai_schemas() -> dict[str, Schema]:
     token = {"token": TEXT, "logprob": LOGPROB, "bytes": BYTES}
-    reply = exact(role={"const": "assistant"}, content=TEXT)
+    call = exact(id=TEXT, type={"const": "function"}, function=exact(name=TEXT, arguments=TEXT))
+    reply = closed(
+        "role content",
+        role={"const": "assistant"},
+        content=nullable("string"),
+        reasoning_content=TEXT,
+        tool_calls=listed(call, minItems=1),
+    )
+    chat_ended: dict[str, Any] = {"index": COUNT, "finish_reason": CHAT_END}
     ended: dict[str, Any] = {"index": COUNT, "finish_reason": END}
     return {
         "ChatCompletion": exact(
             **head("chat.completion"),
-            choices=listed(exact(**ended, message=reply, logprobs=or_null(reference("ChatLogprobs")))),
+            choices=listed(exact(**chat_ended, message=reply, logprobs=or_null(reference("ChatLogprobs")))),
             usage=reference("Usage"),
         ),
         "ChatLogprobs": exact(
@@ -91,7 +106,7 @@ def _response_schemas() -> dict[str, Schema]:
             id=TEXT,
             object={"const": "response"},
             created_at=INTEGER,
-            status={"enum": ["in_progress", "completed", "incomplete"]},
+            status=STATES,
             background={"const": False},
             error=nothing,
             incomplete_details=or_null(exact(reason={"const": "max_output_tokens"})),
@@ -102,27 +117,32 @@ def _response_schemas() -> dict[str, Schema]:
             output=listed(reference("OutputItem")),
             parallel_tool_calls={"type": "boolean"},
             previous_response_id=nothing,
-            reasoning=exact(effort=nothing, summary=nothing),
+            reasoning=exact(effort=nullable("string"), summary=nothing),
             store={"const": False},
             temperature=nullable("number"),
             text=exact(format={"type": "object"}),
-            tool_choice={"const": "auto"},
+            tool_choice={"type": ["string", "object"]},
             tools=listed({"type": "object"}),
             top_p=nullable("number"),
             truncation={"const": "disabled"},
             usage=or_null(usage),
         ),
-        "OutputItem": exact(
-            type={"const": "message"},
-            id=TEXT,
-            status={"enum": ["in_progress", "completed", "incomplete"]},
-            role={"const": "assistant"},
-            content=listed(reference("OutputPart")),
-        ),
+        "OutputItem": {"anyOf": _output_items()},
         "OutputPart": exact(
             type={"const": "output_text"}, text=TEXT, annotations=listed({}, maxItems=0), logprobs=listed({})
         ),
     }
+
+
+def _output_items() -> list[Schema]:
+    """Describe what a model response consists of."""
+    own = {"id": TEXT, "status": STATES}
+    thought = exact(type={"const": "reasoning_text"}, text=TEXT)
+    return [
+        exact(type={"const": "message"}, **own, role={"const": "assistant"}, content=listed(reference("OutputPart"))),
+        exact(type={"const": "reasoning"}, **own, summary=listed({}, maxItems=0), content=listed(thought)),
+        exact(type={"const": "function_call"}, **own, call_id=TEXT, name=TEXT, arguments=TEXT),
+    ]
 
 
 def _message_schemas() -> dict[str, Schema]:
@@ -136,7 +156,13 @@ def _message_schemas() -> dict[str, Schema]:
             **message_ending(),
             usage=reference("MessageUsage"),
         ),
-        "ContentBlock": exact(type={"const": "text"}, text=TEXT),
+        "ContentBlock": {
+            "anyOf": [
+                exact(type={"const": "text"}, text=TEXT),
+                exact(type={"const": "thinking"}, thinking=TEXT, signature=TEXT),
+                exact(type={"const": "tool_use"}, id=TEXT, name=TEXT, input={"type": "object"}),
+            ]
+        },
         "MessageUsage": exact(
             input_tokens=COUNT,
             cache_creation_input_tokens=COUNT,
@@ -149,7 +175,7 @@ def _message_schemas() -> dict[str, Schema]:
 
 def message_ending() -> dict[str, Schema]:
     """Describe the fields that say why a message ended."""
-    reasons: Schema = {"enum": ["end_turn", "max_tokens", "stop_sequence"]}
+    reasons: Schema = {"enum": ["end_turn", "max_tokens", "stop_sequence", "tool_use"]}
     return {"stop_reason": reasons, "stop_sequence": nullable("string")}
 
 
@@ -166,14 +192,28 @@ def _token_schemas() -> dict[str, Schema]:
 def _own_schemas() -> dict[str, Schema]:
     """Describe what the program says of itself; what it says of model and machine may grow."""
     return {
-        "Model": exact(id=TEXT, object={"const": "model"}, created=INTEGER, owned_by=TEXT),
-        "ModelList": exact(object={"const": "list"}, data=listed(reference("Model"))),
+        "Model": exact(
+            id=TEXT,
+            object={"const": "model"},
+            created=INTEGER,
+            owned_by=TEXT,
+            type={"const": "model"},
+            display_name=TEXT,
+            created_at={**TEXT, "format": "date-time"},
+        ),
+        "ModelList": exact(
+            object={"const": "list"},
+            data=listed(reference("Model")),
+            first_id=TEXT,
+            last_id=TEXT,
+            has_more={"const": False},
+        ),
         "Status": exact(status={"const": "ok"}, device={"type": "object"}),
         "Loading": exact(status={"const": "loading"}, progress={"type": "number"}, stage=TEXT),
         "LoadFailure": exact(status={"const": "error"}, error=exact(message=TEXT)),
         "Stopping": exact(status={"const": "stopping"}),
         "Info": record(
-            "title model device cpu_variant threads context address version chat sampling locked",
+            "title model device cpu_variant threads context address version chat sampling locked history",
             title=TEXT,
             model={"type": "object"},
             device={"type": "object"},
@@ -185,5 +225,6 @@ def _own_schemas() -> dict[str, Schema]:
             chat=record("system_prompt greeting starters", system_prompt=TEXT, greeting=TEXT, starters=listed(TEXT)),
             sampling={"type": "object"},
             locked=listed(TEXT),
+            history=record("enabled", enabled={"type": "boolean"}),
         ),
     }

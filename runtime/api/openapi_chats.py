@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from runtime.api.chats import SWITCHES
 from runtime.api.openapi_operations import JSON, answer, json_body, refusals
-from runtime.api.openapi_schemas import COUNT, FLAG, TEXT, Schema, listed, nullable, record, reference
+from runtime.api.openapi_parts import COUNT, FLAG, TEXT, Schema, listed, nullable, record, reference
 from runtime.history.checks import (
     MAX_ATTACHMENTS,
     MAX_IMAGE_CHARACTERS,
@@ -25,7 +26,7 @@ LONG_TEXT = nullable("string", maxLength=MAX_TEXT_CHARACTERS)
 NAME = nullable("string", maxLength=MAX_NAME_CHARACTERS)
 TIME: Schema = {"type": "string", "format": "date-time"}
 QUERY = {"name": "query", "in": "query", "schema": TEXT, "description": "words in titles and texts"}
-IS_DELETED = {"name": "deleted", "in": "query", "schema": {"enum": ["true", "false"]}}
+IS_DELETED = {"name": "deleted", "in": "query", "schema": {"enum": list(SWITCHES)}}
 
 
 def chat_paths() -> dict[str, Any]:
@@ -178,6 +179,7 @@ def _download(summary: str, markdown_type: str, *, path: str = "") -> dict[str, 
     operation = _operation(summary, "ChatFile", path=path)
     operation["parameters"] = [*operation.get("parameters", []), chosen]
     operation["responses"]["200"]["content"][markdown_type] = {}
+    operation["responses"] |= refusals((400,))
     return operation
 
 

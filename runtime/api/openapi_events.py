@@ -5,8 +5,8 @@ An event's ``data`` is text; ``contentSchema`` (JSON Schema 2020-12, "Validation
 
 from __future__ import annotations
 
-from runtime.api.openapi_answers import END, exact, head, message_ending, or_null
-from runtime.api.openapi_schemas import COUNT, TEXT, Schema, listed, nullable, record, reference
+from runtime.api.openapi_answers import CHAT_END, END, closed, exact, head, message_ending, or_null
+from runtime.api.openapi_parts import COUNT, TEXT, Schema, listed, nullable, record, reference
 
 
 def event_schemas() -> dict[str, Schema]:
@@ -15,11 +15,8 @@ def event_schemas() -> dict[str, Schema]:
         "ChatCompletionEvent": _event("ChatCompletionChunk", "Error", end="[DONE]"),
         "ChatCompletionChunk": _openai_chunk(
             "chat.completion.chunk",
-            delta={
-                "type": "object",
-                "properties": {"role": {"const": "assistant"}, "content": TEXT},
-                "additionalProperties": False,
-            },
+            end=CHAT_END,
+            delta=_delta(),
             logprobs=or_null(reference("ChatLogprobs")),
         ),
         "CompletionEvent": _event("CompletionChunk", "Error", end="[DONE]"),
@@ -41,9 +38,18 @@ def _event(*contents: str, end: str | None = None, named: bool = False) -> Schem
     return record("event data", event=TEXT, **fields) if named else record("data", **fields)
 
 
-def _openai_chunk(kind: str, **choice: Schema) -> Schema:
+def _delta() -> Schema:
+    """Describe what a piece adds to a message; the arguments of a call come in pieces of their own."""
+    function = closed("arguments", name=TEXT, arguments=TEXT)
+    call = closed("index function", index=COUNT, id=TEXT, type={"const": "function"}, function=function)
+    return closed(
+        "", role={"const": "assistant"}, content=TEXT, reasoning_content=TEXT, tool_calls=listed(call, minItems=1)
+    )
+
+
+def _openai_chunk(kind: str, *, end: Schema = END, **choice: Schema) -> Schema:
     """Describe a piece; the last one has no choices but the usage, if that was asked for."""
-    pieces = listed(exact(index=COUNT, **choice, finish_reason=or_null(END)))
+    pieces = listed(exact(index=COUNT, **choice, finish_reason=or_null(end)))
     with_usage = exact(**head(kind), choices=listed({}, maxItems=0), usage=reference("Usage"))
     return {"anyOf": [exact(**head(kind), choices=pieces), with_usage]}
 
@@ -59,6 +65,10 @@ def _response_events() -> list[Schema]:
         _numbered("response.content_part.added", "response.content_part.done", **place, part=reference("OutputPart")),
         _numbered("response.output_text.delta", **place, delta=TEXT, logprobs=none),
         _numbered("response.output_text.done", **place, text=TEXT, logprobs=none),
+        _numbered("response.reasoning_text.delta", **place, delta=TEXT),
+        _numbered("response.reasoning_text.done", **place, text=TEXT),
+        _numbered("response.function_call_arguments.delta", item_id=TEXT, output_index=COUNT, delta=TEXT),
+        _numbered("response.function_call_arguments.done", item_id=TEXT, output_index=COUNT, arguments=TEXT, name=TEXT),
         _numbered("error", code=nullable("string"), message=TEXT, param=nullable("string")),
     ]
 
@@ -85,7 +95,13 @@ def _message_events() -> list[Schema]:
         exact(
             type={"const": "content_block_delta"},
             index=COUNT,
-            delta=exact(type={"const": "text_delta"}, text=TEXT),
+            delta={
+                "anyOf": [
+                    exact(type={"const": "text_delta"}, text=TEXT),
+                    exact(type={"const": "thinking_delta"}, thinking=TEXT),
+                    exact(type={"const": "input_json_delta"}, partial_json=TEXT),
+                ]
+            },
         ),
         exact(type={"const": "content_block_stop"}, index=COUNT),
         exact(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from runtime.api.openapi_schemas import Schema, reference
+from runtime.api.openapi_parts import Schema, reference
 
 JSON = "application/json"
 REFUSALS = {

@@ -3,64 +3,55 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
-from runtime.api.chat_request import MAX_CHOICES, ROLES
+from runtime.api.chat_request import MAX_CHOICES
 from runtime.api.completions import MAX_PROMPTS
 from runtime.api.embeddings import FORMATS, MAX_INPUTS
 from runtime.api.fields import MAX_STOP_STRINGS
 from runtime.api.generation_fields import INTEGERS, MAX_BREAKERS, NUMBERS
 from runtime.api.logprobs import MAX_TOP_LOGPROBS
-from runtime.api.responses import REFUSED, TEXT_PARTS
-from runtime.api.responses import ROLES as INPUT_ROLES
+from runtime.api.openapi_parts import (
+    COUNT,
+    FLAG,
+    LIMIT,
+    TEXT,
+    Schema,
+    content_options,
+    listed,
+    nullable,
+    record,
+    reference,
+)
+from runtime.api.openapi_tools import (
+    chat_message_schema,
+    chat_tool_properties,
+    input_item_schema,
+    message_tool_properties,
+    message_turn_schema,
+    response_tool_properties,
+)
+from runtime.api.response_request import REFUSED
 
-Schema = dict[str, Any]
-
-
-def nullable(kind: str, **more: Any) -> Schema:
-    """Describe an optional field of one type; null counts as missing."""
-    return {"type": [kind, "null"], **more}
-
-
-def record(required: str, **properties: Schema) -> Schema:
-    """Describe an object; ``required`` lists names, separated by spaces. Fields that are not listed are ignored."""
-    schema: Schema = {"type": "object", "properties": properties}
-    return {**schema, "required": required.split()} if required else schema
-
-
-def listed(items: Schema, **more: Any) -> Schema:
-    """Describe a list."""
-    return {"type": "array", "items": items, **more}
-
-
-def reference(name: str) -> Schema:
-    """Refer to a component."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-TEXT: Schema = {"type": "string"}
-INTEGER: Schema = {"type": "integer"}
-COUNT: Schema = {"type": "integer", "minimum": 0}
-FLAG = nullable("boolean")
 UNSET: Schema = {"enum": [False, None], "description": "not available from this program"}
 LOGPROBS = nullable("integer", minimum=0, maximum=MAX_TOP_LOGPROBS)
-LIMIT = nullable("integer", minimum=-1, maximum=(1 << 63) - 1, **{"not": {"const": 0}})
 
 
 def request_schemas() -> dict[str, Schema]:
     """Describe the request bodies by name."""
     return {
         "ChatRequest": _chat_request(),
-        "ChatMessage": _chat_message(),
+        "ChatMessage": chat_message_schema(),
         "CompletionRequest": _completion_request(),
         "EmbeddingRequest": _embedding_request(),
         "ResponseRequest": _response_request(),
-        "InputMessage": _input_message(),
+        "InputMessage": input_item_schema(),
         "MessageRequest": _message_request("messages max_tokens"),
         "CountTokensRequest": _message_request("messages"),
         "TokenizeRequest": record("content", content=TEXT, add_special=FLAG, parse_special=FLAG, with_pieces=FLAG),
         "DetokenizeRequest": record("tokens", tokens=listed(COUNT)),
-        "TemplateRequest": record("messages", messages=listed(reference("ChatMessage"), minItems=1)),
+        "TemplateRequest": record(
+            "messages", messages=listed(reference("ChatMessage"), minItems=1), **chat_tool_properties()
+        ),
     }
 
 
@@ -77,15 +68,8 @@ def _chat_request() -> Schema:
         **_stream_properties(),
         **sampling_properties(),
         **_output_properties(),
+        **chat_tool_properties(),
     )
-
-
-def _chat_message() -> Schema:
-    others = record(
-        "role content", role={"enum": sorted(ROLES - {"assistant"})}, content={"anyOf": _content(("text",))}
-    )
-    own = record("role", role={"const": "assistant"}, content={"anyOf": [*_content(("text",)), {"type": "null"}]})
-    return {"anyOf": [others, own]}
 
 
 def _completion_request() -> Schema:
@@ -119,6 +103,7 @@ def _response_request() -> Schema:
         **{name: {"type": "null"} for name in REFUSED},
         text=nullable("object", properties={"format": {"anyOf": [_format(), {"type": "null"}]}}),
         **sampling_properties(),
+        **response_tool_properties(),
     )
 
 
@@ -142,15 +127,6 @@ def _embedding_request() -> Schema:
         input={"anyOf": [{**TEXT, "minLength": 1}, _tokens(), inputs]},
         encoding_format={"enum": [*FORMATS, None]},
         dimensions=nullable("integer", minimum=1, description="the model's own number only"),
-    )
-
-
-def _input_message() -> Schema:
-    return record(
-        "role content",
-        type={"const": "message"},
-        role={"enum": list(INPUT_ROLES)},
-        content={"anyOf": _content(TEXT_PARTS)},
     )
 
 
@@ -204,11 +180,6 @@ def _stream_properties() -> dict[str, Schema]:
     return {"stream": FLAG, "stream_options": nullable("object", properties={"include_usage": FLAG})}
 
 
-def _content(kinds: tuple[str, ...]) -> list[Schema]:
-    kind: Schema = {"enum": list(kinds)}
-    return [TEXT, listed(record("type text", type=kind, text=TEXT))]
-
-
 def _tokens() -> Schema:
     return listed(COUNT, minItems=1)
 
@@ -218,14 +189,14 @@ def _prompts() -> Schema:
 
 
 def _message_request(required: str) -> Schema:
-    turn = record("role content", role={"enum": ["user", "assistant"]}, content={"anyOf": _content(("text",))})
     return record(
         required,
         model=nullable("string"),
-        messages=listed(turn, minItems=1),
-        system={"anyOf": [*_content(("text",)), {"type": "null"}]},
+        messages=listed(message_turn_schema(), minItems=1),
+        system={"anyOf": [*content_options(("text",)), {"type": "null"}]},
         max_tokens={"type": "integer", "minimum": 1, "maximum": (1 << 63) - 1} if "max_tokens" in required else LIMIT,
         stop_sequences={"type": ["array", "null"], "items": {**TEXT, "minLength": 1}, "maxItems": MAX_STOP_STRINGS},
         stream=FLAG,
         **sampling_properties(),
+        **message_tool_properties(),
     )

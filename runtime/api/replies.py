@@ -16,7 +16,8 @@ from flask import Response
 from packer.errors import PackerError
 from runtime.api.context import chat_service, client_gone, metrics
 from runtime.api.errors import ApiError, api_error
-from runtime.engine.sequence import Event, Failed, Finished, RequestHandle, TextDelta, Usage
+from runtime.chat_reply import ChatEvent, ChatHandle, ReasoningDelta, ToolCallDelta, ToolCallStart, is_last
+from runtime.engine.sequence import Failed, Finished, RequestHandle, TextDelta, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from runtime.api.metrics import Metrics
     from runtime.engine.logprobs import TokenLogprobs
 
+Handle = RequestHandle | ChatHandle
 LOADING_TIMEOUT_S = 300.0
 POLL_S = 0.25
 SHARED_POLL_S = 0.005
@@ -33,11 +35,22 @@ CLIENT_CLOSED_REQUEST = 499
 
 
 @dataclass(frozen=True, kw_only=True)
+class ToolCall:
+    """A call of a tool; ``arguments`` is the JSON text of an object."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A whole reply."""
+    """A whole reply; ``tool_calls`` in the order of their indices."""
 
     text: str
     finished: Finished
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[TokenLogprobs, ...] = ()
 
 
@@ -52,7 +65,7 @@ class ClientGoneError(ApiError):
 class Replies:
     """Iterates over ``(index, event)`` of several requests until all have ended, one has failed or the client left."""
 
-    def __init__(self, handles: list[RequestHandle], gone: Callable[[], bool], observed: Metrics) -> None:
+    def __init__(self, handles: Sequence[Handle], gone: Callable[[], bool], observed: Metrics) -> None:
         """Wait for the first event. Raises ClientGoneError, or ApiError for a reply that fails at once."""
         self._handles = handles
         self._gone = gone
@@ -65,7 +78,7 @@ class Replies:
             self.cancel()
             raise api_error(self._first[1].error)
 
-    def __iter__(self) -> Iterator[tuple[int, Event]]:
+    def __iter__(self) -> Iterator[tuple[int, ChatEvent]]:
         """Yield events in the order in which they come; usable once."""
         following, self._first = self._first, None
         while following is not None:
@@ -77,23 +90,15 @@ class Replies:
 
     def collect(self) -> list[Reply]:
         """Wait for all replies. Raises ApiError when one fails, ClientGoneError when the client leaves."""
-        texts: list[list[str]] = [[] for _ in self._handles]
-        logprobs: list[list[TokenLogprobs]] = [[] for _ in self._handles]
-        ends: dict[int, Finished] = {}
+        collected = [_Collected() for _ in self._handles]
         for index, event in self:
-            if isinstance(event, TextDelta):
-                texts[index].append(event.text)
-                logprobs[index] += event.logprobs
-            elif isinstance(event, Finished):
-                ends[index] = event
-            elif isinstance(event, Failed):
+            if isinstance(event, Failed):
                 raise api_error(event.error)
-        if len(ends) < len(self._handles):
+            collected[index].add(event)
+        replies = [one.reply() for one in collected]
+        if None in replies:
             raise ClientGoneError
-        return [
-            Reply(text="".join(parts), finished=ends[index], logprobs=tuple(logprobs[index]))
-            for index, parts in enumerate(texts)
-        ]
+        return [reply for reply in replies if reply is not None]
 
     def cancel(self) -> None:
         """Stop what is still generating; harmless after the end."""
@@ -101,7 +106,7 @@ class Replies:
             handle.cancel()
             observer.close()
 
-    def _next(self) -> tuple[int, Event] | None:
+    def _next(self) -> tuple[int, ChatEvent] | None:
         """Wait for an event; ``None``, with everything cancelled, when the client goes away meanwhile."""
         while not self._gone():
             for index in sorted(self._open):
@@ -109,14 +114,57 @@ class Replies:
                 event = self._handles[index].poll(wait_s)
                 if event is not None:
                     self._observers[index].event(event)
-                    if isinstance(event, Finished | Failed):
+                    if is_last(event):
                         self._open.discard(index)
                     return index, event
         self.cancel()
         return None
 
 
-def start_replies(start: Callable[[], list[RequestHandle]], prompt_field: str = "messages") -> Replies:
+class _Collected:
+    """What came of one reply so far."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._reasoning: list[str] = []
+        self._logprobs: list[TokenLogprobs] = []
+        self._calls: dict[int, ToolCallStart] = {}
+        self._arguments: dict[int, list[str]] = {}
+        self._end: Finished | None = None
+
+    def add(self, event: ChatEvent) -> None:
+        """Take note of an event."""
+        if isinstance(event, TextDelta):
+            self._texts.append(event.text)
+            self._logprobs += event.logprobs
+        elif isinstance(event, ReasoningDelta):
+            self._reasoning.append(event.text)
+        elif isinstance(event, ToolCallStart):
+            self._calls[event.index] = event
+            self._arguments[event.index] = []
+        elif isinstance(event, ToolCallDelta):
+            self._arguments[event.index].append(event.arguments)
+        elif isinstance(event, Finished):
+            self._end = event
+
+    def reply(self) -> Reply | None:
+        """Return the whole reply, ``None`` before its end."""
+        if self._end is None:
+            return None
+        calls = [
+            ToolCall(id=call.id, name=call.name, arguments="".join(self._arguments[index]))
+            for index, call in sorted(self._calls.items())
+        ]
+        return Reply(
+            text="".join(self._texts),
+            finished=self._end,
+            reasoning="".join(self._reasoning),
+            tool_calls=tuple(calls),
+            logprobs=tuple(self._logprobs),
+        )
+
+
+def start_replies(start: Callable[[], Sequence[Handle]], prompt_field: str = "messages") -> Replies:
     """Wait for the model, call ``start`` and wait until the first reply begins.
 
     Raises ApiError; ``prompt_field`` is the field at fault when the prompt is.
@@ -126,6 +174,7 @@ def start_replies(start: Callable[[], list[RequestHandle]], prompt_field: str = 
     try:
         handles = start()
     except PackerError as error:
+        metrics().refuse()
         raise api_error(error, prompt_field) from error
     return Replies(handles, gone, metrics())
 
@@ -172,9 +221,11 @@ def sse(document: dict[str, Any], name: str | None = None) -> bytes:
     return head + b"data: " + json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
-def finish_reason(finished: Finished) -> str:
+def finish_reason(finished: Finished, *, calls_tools: bool = False) -> str:
     """Return OpenAI's word for why the reply ended."""
-    return "length" if finished.reason == "length" else "stop"
+    if finished.reason == "length":
+        return "length"
+    return "tool_calls" if calls_tools else "stop"
 
 
 def usage_document(usages: Sequence[Usage], num_choices: int = 1) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``POST /v1/responses``: text in, text out, nothing stored; streaming and not.
+"""``POST /v1/responses``: text, tools and reasoning, nothing stored; streaming and not.
 
 Source: OpenAI API reference, "Create a model response" and "Streaming events". Earlier turns come with each request;
 ``previous_response_id`` is refused because nothing is kept.
@@ -12,26 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, jsonify
 
-from runtime.api.chat_request import join_parts
 from runtime.api.context import chat_service, json_body
-from runtime.api.errors import ApiError, api_error
-from runtime.api.fields import flag, integer, mapping, max_tokens, text, wrong
-from runtime.api.generation_fields import output_format, sampling_fields
-from runtime.api.replies import Replies, event_stream, now_s, sse, start_replies
-from runtime.chat_service import ChatRequest
-from runtime.engine.sequence import Failed, Finished, TextDelta
+from runtime.api.errors import api_error
+from runtime.api.fields import flag
+from runtime.api.replies import Replies, Reply, event_stream, now_s, sse, start_replies
+from runtime.api.response_items import Item, ItemStream, MessageItem, items_of
+from runtime.api.response_request import parse_response_request
+from runtime.engine.sequence import Failed, Finished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from flask.typing import ResponseReturnValue
 
+    from runtime.chat_service import ChatRequest
     from runtime.engine.sequence import Usage
-
-ROLES = ("system", "developer", "user", "assistant")
-TEXT_PARTS = ("input_text", "output_text", "text")
-REFUSED = ("previous_response_id", "conversation", "prompt")
-FORMAT_FIELD = "text.format"
 
 
 def create_blueprint() -> Blueprint:
@@ -41,77 +36,19 @@ def create_blueprint() -> Blueprint:
     return blueprint
 
 
-def parse_response_request(document: dict[str, Any]) -> ChatRequest:
-    """Check ``document``. Raises ApiError 400 that names the field, what was expected and what was found."""
-    for name in REFUSED:
-        if document.get(name) is not None:
-            raise ApiError(400, f"{name}: nothing is kept between requests; send the whole input", param=name)
-    if flag(document, "background"):
-        raise ApiError(
-            400, "background: the reply can't be fetched later; send the request without", param="background"
-        )
-    if document.get("tools") and document.get("tool_choice") != "none":
-        raise ApiError(400, "tools: this program can't call tools yet; send the request without", param="tools")
-    if integer(document, "top_logprobs", 0):
-        raise ApiError(400, "top_logprobs: not available from this program", param="top_logprobs")
-    text(document, "model")
-    mapping(document, "metadata")
-    instructions = text(document, "instructions")
-    messages = _input(document.get("input"))
-    if instructions:
-        messages.insert(0, {"role": "system", "content": instructions})
-    return ChatRequest(
-        messages=tuple(messages),
-        sampling=sampling_fields(document),
-        max_tokens=max_tokens(document, "max_output_tokens"),
-        grammar=output_format(_format(document), FORMAT_FIELD),
-        grammar_field=FORMAT_FIELD,
-    )
-
-
-def _format(document: dict[str, Any]) -> dict[str, Any] | None:
-    wanted = (mapping(document, "text") or {}).get("format")
-    if wanted is not None and not isinstance(wanted, dict):
-        raise wrong(FORMAT_FIELD, "an object", wanted)
-    return wanted
-
-
-def _input(value: Any) -> list[dict[str, Any]]:
-    """Read ``input``: a text, or a list of messages."""
-    if isinstance(value, str):
-        return [{"role": "user", "content": value}]
-    if not isinstance(value, list):
-        raise wrong("input", "a string or a list of messages", value)
-    if not value:
-        raise ApiError(400, "input: expected at least one message", param="input")
-    return [_item(item, f"input[{index}]") for index, item in enumerate(value)]
-
-
-def _item(item: Any, where: str) -> dict[str, Any]:
-    if not isinstance(item, dict):
-        raise wrong(where, "an object", item)
-    if item.get("type", "message") != "message":
-        raise ApiError(400, f"{where}.type: expected message, found {item['type']!r:.60}", param=f"{where}.type")
-    role = item.get("role")
-    if role not in ROLES:
-        expected = ", ".join(ROLES)
-        raise ApiError(400, f"{where}.role: expected one of {expected}, found {role!r:.60}", param=f"{where}.role")
-    return {"role": role, "content": join_parts(item.get("content"), f"{where}.content", TEXT_PARTS)}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What all events of one answer share; ``document`` is the request."""
+    """What all events of one answer share; ``document`` is the request and ``request`` what was read from it."""
 
     model: str
     document: dict[str, Any]
+    request: ChatRequest
     id: str = field(default_factory=lambda: f"resp_{secrets.token_hex(16)}")
-    message_id: str = field(default_factory=lambda: f"msg_{secrets.token_hex(16)}")
     created: int = field(default_factory=now_s)
 
-    def body(self, status: str, reply: str | None = None, usage: Usage | None = None) -> dict[str, Any]:
-        """Return the response object; ``reply`` once there is one."""
-        request = self.document
+    def body(self, status: str, items: Sequence[Item] = (), usage: Usage | None = None) -> dict[str, Any]:
+        """Return the response object with the items that are there so far."""
+        request, template = self.document, self.request.template
         incomplete = {"reason": "max_output_tokens"} if status == "incomplete" else None
         return {
             "id": self.id,
@@ -125,29 +62,19 @@ class Answer:
             "max_output_tokens": request.get("max_output_tokens"),
             "metadata": request.get("metadata") or {},
             "model": self.model,
-            "output": [] if reply is None else [self.item(status, reply)],
-            "parallel_tool_calls": True,
+            "output": [item.document(status) for item in items],
+            "parallel_tool_calls": template.parallel_tool_calls is not False,
             "previous_response_id": None,
-            "reasoning": {"effort": None, "summary": None},
+            "reasoning": {"effort": template.variables.get("reasoning_effort"), "summary": None},
             "store": False,
             "temperature": request.get("temperature"),
             "text": {"format": (request.get("text") or {}).get("format") or {"type": "text"}},
-            "tool_choice": "auto",
-            "tools": [],
+            "tool_choice": request.get("tool_choice") or "auto",
+            "tools": [{"type": "function", "strict": True, **tool["function"]} for tool in template.tools],
             "top_p": request.get("top_p"),
             "truncation": "disabled",
             "usage": None if usage is None else usage_document(usage),
         }
-
-    def item(self, status: str, reply: str | None) -> dict[str, Any]:
-        """Return the output message."""
-        content = [] if reply is None else [part(reply)]
-        return {"type": "message", "id": self.message_id, "status": status, "role": "assistant", "content": content}
-
-
-def part(reply: str) -> dict[str, Any]:
-    """Return the content part of a reply."""
-    return {"type": "output_text", "text": reply, "annotations": [], "logprobs": []}
 
 
 def usage_document(usage: Usage) -> dict[str, Any]:
@@ -173,11 +100,11 @@ def create_response() -> ResponseReturnValue:
     stream = flag(document, "stream")
     service = chat_service()
     replies = start_replies(lambda: service.start_chats(request, 1), "input")
-    answer = Answer(model=service.facts.model_name, document=document)
+    answer = Answer(model=service.facts.model_name, document=document, request=request)
     if stream:
         return event_stream(replies, _numbered(_events(replies, answer)))
-    reply = replies.collect()[0]
-    return jsonify(answer.body(status_of(reply.finished), reply.text, reply.finished.usage))
+    reply: Reply = replies.collect()[0]
+    return jsonify(answer.body(status_of(reply.finished), items_of(reply), reply.finished.usage))
 
 
 def _numbered(events: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[bytes]:
@@ -186,28 +113,18 @@ def _numbered(events: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[bytes]:
 
 
 def _events(replies: Replies, answer: Answer) -> Iterator[tuple[str, dict[str, Any]]]:
-    place = {"item_id": answer.message_id, "output_index": 0, "content_index": 0}
     yield "response.created", {"response": answer.body("in_progress")}
     yield "response.in_progress", {"response": answer.body("in_progress")}
-    yield "response.output_item.added", {"output_index": 0, "item": answer.item("in_progress", None)}
-    yield "response.content_part.added", {**place, "part": part("")}
-    texts = []
+    output = ItemStream()
     for _index, event in replies:
-        if isinstance(event, TextDelta):
-            texts.append(event.text)
-            yield "response.output_text.delta", {**place, "delta": event.text, "logprobs": []}
-        elif isinstance(event, Failed):
+        if isinstance(event, Failed):
             error = api_error(event.error)
             yield "error", {"code": error.code, "message": str(error), "param": error.param}
+        elif isinstance(event, Finished):
+            status = status_of(event)
+            if not output.items:
+                yield from output.begin(MessageItem())
+            yield from output.end(status)
+            yield f"response.{status}", {"response": answer.body(status, output.items, event.usage)}
         else:
-            yield from _last_events(answer, place, "".join(texts), event)
-
-
-def _last_events(
-    answer: Answer, place: dict[str, Any], reply: str, finished: Finished
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    status = status_of(finished)
-    yield "response.output_text.done", {**place, "text": reply, "logprobs": []}
-    yield "response.content_part.done", {**place, "part": part(reply)}
-    yield "response.output_item.done", {"output_index": 0, "item": answer.item(status, reply)}
-    yield f"response.{status}", {"response": answer.body(status, reply, finished.usage)}
+            yield from output.events(event)

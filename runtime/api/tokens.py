@@ -7,11 +7,12 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from packer.errors import InputError
-from runtime.api.chat_request import read_messages
+from runtime.api.chat_request import read_messages, read_options
 from runtime.api.context import chat_service, json_body
 from runtime.api.errors import ApiError
 from runtime.api.fields import flag, whole_list, wrong
 from runtime.api.replies import require_ready
+from runtime.chat_service import ChatRequest
 
 MAX_TOKENS = 1 << 20
 
@@ -71,8 +72,8 @@ def _tokens(document: dict[str, Any]) -> list[int]:
 
 
 def apply_template() -> Response:
-    """Answer with the prompt that the model would be given for ``messages``, this file's system prompt included."""
-    messages = read_messages(json_body())
+    """Answer with the prompt of a chat request: its ``messages`` and tools, this file's system prompt included."""
+    document = json_body()
+    request = ChatRequest(messages=read_messages(document), template=read_options(document))
     require_ready()
-    service = chat_service()
-    return jsonify(prompt=service.require_encoder().render_chat(service.with_system_prompt(messages)))
+    return jsonify(prompt=chat_service().plan_chat(request).prompt)

@@ -26,7 +26,7 @@ IMAGE_STARTS = {
 }
 WEBP = re.compile(rb"RIFF....WEBP", re.DOTALL)
 TEXT_TYPES = re.compile(r"text/.+|application/(json|xml|javascript|x-sh|x-tex|sql|toml|yaml)")
-NO_PROJECTOR = "the model in this file can't see pictures; it was packed without --mmproj"
+NO_PROJECTOR = "the model in this file can't see pictures"
 KINDS = {b"PK\x03\x04": "an archive or Office document", b"\x7fELF": "a program", b"MZ": "a program"}
 
 

@@ -15,7 +15,7 @@ from runtime.devices.fit import Room, plan_exactly, plan_layers
 from runtime.devices.ggml import device_memory
 from runtime.devices.report import cpu_report, gpu_report
 from runtime.llama.model_sizes import read_sizes
-from runtime.llama.placement import CPU_ONLY, Placement
+from runtime.llama.placement import Placement
 from runtime.settings import choose_context
 
 if TYPE_CHECKING:
@@ -35,6 +35,18 @@ SHARES = (1.0, 0.85, 0.6, 0.35)
 
 AUTOMATIC = -1
 NO_LAYERS = "no layers on a GPU, by --gpu-layers or the settings"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What the model is to be loaded with: the context in tokens (0: all the model has), the largest step in tokens.
+
+    ``kv_types`` are the formats that the KV cache may have, the preferred one first.
+    """
+
+    context_size: int
+    batch_tokens: int
+    kv_types: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,32 +76,31 @@ class ModelPlacing:
     layers: int
     cpu: str
 
-    def attempts(self, library: Library, file: ModelFile, *, context_size: int, batch_tokens: int) -> Iterator[Attempt]:
+    def attempts(self, library: Library, file: ModelFile, demand: Demand) -> Iterator[Attempt]:
         """Yield the attempts; the last one is the CPU. Raises InputError when what is asked for can't be had."""
+        in_memory = Placement(kv_type=demand.kv_types[0])
         known = self.without_device()
         if known is not None:
-            yield Attempt(placement=CPU_ONLY, report=known)
+            yield Attempt(placement=in_memory, report=known)
             return
         chosen = self.chooser.choose(library)
         if isinstance(chosen, NoDevice):
-            yield self._on_cpu(chosen.why)
+            yield Attempt(placement=in_memory, report=cpu_report(self.cpu, chosen.why))
             return
         sizes = read_sizes(library, file)
         self._check_layers(sizes)
-        context_tokens = choose_context(context_size, sizes.context_length).size_tokens
         before: list[Plan] = []
         for share in SHARES:
-            plan = self._plan(sizes, _rooms(library, chosen), context_tokens, batch_tokens, share)
+            plan = self._plan(sizes, _rooms(library, chosen), demand, share)
             if plan is None or plan.num_layers == 0:
                 break
             if plan not in before:
                 before.append(plan)
                 yield _on_devices(chosen, plan, sizes, tried=len(before) > 1)
+        why = f"{' + '.join(map(str, chosen.devices))}: its memory ran out while the model was loaded"
         if not before:
-            yield self._on_cpu(_does_not_fit(chosen.devices, _rooms(library, chosen)))
-            return
-        names = " + ".join(map(str, chosen.devices))
-        yield self._on_cpu(f"{names}: its memory ran out while the model was loaded")
+            why = _does_not_fit(chosen.devices, _rooms(library, chosen))
+        yield Attempt(placement=in_memory, report=cpu_report(self.cpu, why))
 
     def without_device(self) -> DeviceReport | None:
         """Return the report of a run that is on the CPU for sure, ``None`` where devices are to be asked first."""
@@ -98,7 +109,7 @@ class ModelPlacing:
         why = self.chooser.why_not_even_ask()
         return cpu_report(self.cpu, why) if why else None
 
-    def preview(self, library: Library, file: ModelFile, *, context_size: int, batch_tokens: int) -> DeviceReport:
+    def preview(self, library: Library, file: ModelFile, demand: Demand) -> DeviceReport:
         """Return what would be said if the model were loaded now and all went as planned; loads nothing."""
         known = self.without_device()
         if known is not None:
@@ -108,11 +119,10 @@ class ModelPlacing:
             return cpu_report(self.cpu, why)
         sizes = read_sizes(library, file)
         self._check_layers(sizes)
-        context_tokens = choose_context(context_size, sizes.context_length).size_tokens
         rooms = [Room(free_bytes=device.free_bytes, total_bytes=device.total_bytes) for device in devices]
-        plan = self._plan(sizes, rooms, context_tokens, batch_tokens, SHARES[0])
+        plan = self._plan(sizes, rooms, demand, SHARES[0])
         if plan is None:
-            return self._on_cpu(_does_not_fit(devices, rooms)).report
+            return cpu_report(self.cpu, _does_not_fit(devices, rooms))
         return gpu_report(devices, plan, sizes.num_layers, reasons=[why])
 
     def guard(self, attempt: Attempt) -> AbstractContextManager[None]:
@@ -126,15 +136,17 @@ class ModelPlacing:
                 f"give 0 to {sizes.num_layers}, or leave it out for as many as fit"
             )
 
-    def _plan(
-        self, sizes: ModelSizes, rooms: list[Room], context_tokens: int, batch_tokens: int, share: float
-    ) -> Plan | None:
-        if self.layers == AUTOMATIC:
-            return plan_layers(sizes, rooms, context_tokens=context_tokens, batch_tokens=batch_tokens, share=share)
-        return plan_exactly(int(self.layers * share), rooms)
-
-    def _on_cpu(self, why: str) -> Attempt:
-        return Attempt(placement=CPU_ONLY, report=cpu_report(self.cpu, why))
+    def _plan(self, sizes: ModelSizes, rooms: list[Room], demand: Demand, share: float) -> Plan | None:
+        if self.layers != AUTOMATIC:
+            return plan_exactly(int(self.layers * share), rooms, demand.kv_types[0])
+        return plan_layers(
+            sizes,
+            rooms,
+            context_tokens=choose_context(demand.context_size, sizes.context_length).size_tokens,
+            batch_tokens=demand.batch_tokens,
+            share=share,
+            kv_types=demand.kv_types,
+        )
 
 
 def _does_not_fit(devices: tuple[Device, ...], rooms: list[Room]) -> str:

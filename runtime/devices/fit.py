@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runtime.llama.kv_types import F16, KV_TYPES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runtime.llama.model_sizes import ModelSizes
-    from runtime.llama.placement import KvType
 
 MEBIBYTE = 1 << 20
 LEAST_RESERVE_BYTES = 192 * MEBIBYTE
@@ -23,9 +24,6 @@ VALUE_BYTES = 4
 MASK_BYTES = 6
 WIDTHS, FEED_FORWARDS = 8, 3
 """How many rows of a batch a step holds at once, by their length; measured generously."""
-
-Q8_0_SHARE = 34 / 64
-"""Bytes of a cache in eight bits (32 numbers and a scale) over one of halves."""
 
 SMALLEST_PLAN_LAYERS = 2
 
@@ -36,7 +34,7 @@ class Plan:
 
     counts: tuple[int, ...]
     cpu_experts: tuple[int, ...] = ()
-    kv_type: KvType = "f16"
+    kv_type: str = F16
 
     @property
     def num_layers(self) -> int:
@@ -53,12 +51,22 @@ class Room:
 
 
 def plan_layers(
-    sizes: ModelSizes, rooms: Sequence[Room], *, context_tokens: int, batch_tokens: int, share: float = 1.0
+    sizes: ModelSizes,
+    rooms: Sequence[Room],
+    *,
+    context_tokens: int,
+    batch_tokens: int,
+    share: float = 1.0,
+    kv_types: Sequence[str] = (F16, "q8_0"),
 ) -> Plan | None:
-    """Return the best plan for ``share`` of the free memory, or ``None`` when it is not worth it."""
+    """Return the best plan for ``share`` of the free memory, or ``None`` when it is not worth it.
+
+    ``kv_types`` are the formats that the KV cache may have, the preferred one first.
+    """
     fixed = _fixed_bytes(sizes, context_tokens, batch_tokens)
     usable = [max(0, int((room.free_bytes - _reserve(room)) * share) - fixed) for room in rooms]
-    cache = sizes.cache_per_token * context_tokens
+    values = sizes.cache_per_token * context_tokens
+    cache = KV_TYPES[kv_types[0]].size_bytes(values)
     layers = len(sizes.layers)
 
     def units(first: int, experts_behind: int, cache_bytes: int) -> list[int]:
@@ -66,23 +74,22 @@ def plan_layers(
         kept = [0 if index < experts_behind else sizes.experts[index] for index in range(layers)]
         return [sizes.layers[i] + kept[i] + cache_bytes for i in range(first, layers)] + [sizes.output]
 
-    small_cache = int(cache * Q8_0_SHARE)
-    for kv_type, cache_bytes in (("f16", cache), ("q8_0", small_cache)):
-        counts = _spread(units(0, 0, cache_bytes), usable)
+    for kv_type in kv_types:
+        counts = _spread(units(0, 0, KV_TYPES[kv_type].size_bytes(values)), usable)
         if counts:
-            return Plan(counts=counts, kv_type="f16" if kv_type == "f16" else "q8_0")
+            return Plan(counts=counts, kv_type=kv_type)
     if sizes.has_experts:
         behind = _least(lambda number: _spread(units(0, number, cache), usable), layers)
         if behind:
-            return Plan(counts=behind[1], cpu_experts=tuple(range(behind[0])))
+            return Plan(counts=behind[1], cpu_experts=tuple(range(behind[0])), kv_type=kv_types[0])
     experts_behind = layers if sizes.has_experts else 0
     found = _least(lambda first: _spread(units(first, experts_behind, cache), usable), layers)
     if not found or sum(found[1]) < SMALLEST_PLAN_LAYERS:
         return None
-    return Plan(counts=found[1], cpu_experts=tuple(range(experts_behind)))
+    return Plan(counts=found[1], cpu_experts=tuple(range(experts_behind)), kv_type=kv_types[0])
 
 
-def plan_exactly(num_layers: int, rooms: Sequence[Room]) -> Plan:
+def plan_exactly(num_layers: int, rooms: Sequence[Room], kv_type: str = F16) -> Plan:
     """Return the plan that somebody asked for: ``num_layers``, spread over the devices by their free memory."""
     total = sum(room.free_bytes for room in rooms) or len(rooms)
     counts, given, seen = [], 0, 0
@@ -91,7 +98,7 @@ def plan_exactly(num_layers: int, rooms: Sequence[Room]) -> Plan:
         upto = round(num_layers * seen / total)
         counts.append(upto - given)
         given = upto
-    return Plan(counts=tuple(counts))
+    return Plan(counts=tuple(counts), kv_type=kv_type)
 
 
 def _reserve(room: Room) -> int:

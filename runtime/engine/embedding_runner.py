@@ -22,6 +22,7 @@ class EmbeddingOnlyRunner:
     batch_tokens = 1
     num_slots = 0
     num_cached = 0
+    can_shift = False
     num_cells = 0
     least_cells = 0
 
@@ -43,6 +44,10 @@ class EmbeddingOnlyRunner:
         return num_tokens == 0
 
     def copy(self, source_id: int, target_id: int, num_tokens: int) -> bool:
+        """Hold nothing."""
+        return False
+
+    def shift(self, cache_id: int, start: int, count: int) -> bool:
         """Hold nothing."""
         return False
 

@@ -15,10 +15,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from packer.errors import PackerError
+from runtime.engine.context_shift import can_shift, shortened
 from runtime.engine.embedding import EmbeddingHandle, EmbeddingJob, EmbeddingWorker
 from runtime.engine.errors import (
     EmbeddingOnlyError,
@@ -60,12 +61,31 @@ class EngineStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineLoad:
-    """How busy the engine is: requests in work and waiting, and cells of the KV cache in use, idle chats included."""
+    """How busy the engine is: requests in work and waiting, and cells of the KV cache in use, idle chats included.
+
+    ``num_prompt_tokens_run`` is a total since the start: tokens of prompts that the model has read.
+    """
 
     num_running: int
     num_waiting: int
     num_cells_used: int
     num_cells: int
+    num_prompt_tokens_run: int = 0
+
+
+def fitted(request: GenerationRequest, context_tokens: int, *, shifts: bool) -> GenerationRequest:
+    """Return a request that fits into the context; where that ``shifts``, without the oldest part of its prompt.
+
+    Raises PromptTooLongError or ReplyTooLongError.
+    """
+    num_prompt = len(request.prompt_tokens)
+    if shifts and can_shift(request.num_keep, context_tokens):
+        return replace(request, prompt_tokens=shortened(request.prompt_tokens, request.num_keep, context_tokens))
+    if num_prompt >= context_tokens:
+        raise PromptTooLongError(num_prompt, context_tokens)
+    if request.must_fit and request.max_tokens is not None and num_prompt + request.max_tokens > context_tokens:
+        raise ReplyTooLongError(num_prompt, request.max_tokens, context_tokens)
+    return request
 
 
 class Engine:
@@ -132,6 +152,7 @@ class Engine:
             num_waiting=num_waiting,
             num_cells_used=worker.cache.num_cells - worker.cache.num_free_cells,
             num_cells=worker.cache.num_cells,
+            num_prompt_tokens_run=worker.num_prompt_tokens_run,
         )
 
     def submit(self, request: GenerationRequest) -> RequestHandle:
@@ -144,11 +165,7 @@ class Engine:
             raise EmbeddingOnlyError
         if not request.prompt_tokens:
             raise GenerationFailedError("an empty prompt can't be continued; give at least one word")
-        if len(request.prompt_tokens) >= runner.context_tokens:
-            raise PromptTooLongError(len(request.prompt_tokens), runner.context_tokens)
-        num_wanted = len(request.prompt_tokens) + (request.max_tokens or 0)
-        if request.must_fit and request.max_tokens is not None and num_wanted > runner.context_tokens:
-            raise ReplyTooLongError(len(request.prompt_tokens), request.max_tokens, runner.context_tokens)
+        request = fitted(request, runner.context_tokens, shifts=runner.can_shift)
         handle = RequestHandle(self._wake)
         with self._condition:
             if self._stopping:

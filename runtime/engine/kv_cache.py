@@ -109,6 +109,16 @@ class KvCache:
         self._release(entry, entry.cells[num_tokens:])
         del entry.tokens[num_tokens:], entry.cells[num_tokens:]
 
+    def is_shared(self, sequence_id: int, start: int) -> bool:
+        """Tell whether other sequences hold cells of this one from token ``start`` on."""
+        return any(self._holders[cell] > 1 for cell in self.entries[sequence_id].cells[start:])
+
+    def shift(self, sequence_id: int, start: int, count: int) -> None:
+        """Forget ``count`` tokens from ``start`` on; those behind move forward."""
+        entry = self.entries[sequence_id]
+        self._release(entry, entry.cells[start : start + count])
+        del entry.tokens[start : start + count], entry.cells[start : start + count]
+
     def retire(self, sequence_id: int) -> None:
         """Make a live sequence idle."""
         entry = self.entries[sequence_id]

@@ -100,6 +100,16 @@ class ModelRunner(Protocol):
     def copy(self, source_id: int, target_id: int, num_tokens: int) -> bool:
         """Let an empty sequence begin with ``num_tokens`` of another; ``False`` when it can't and stays empty."""
 
+    @property
+    def can_shift(self) -> bool:
+        """Whether chats that outgrow the context are to lose their oldest part, which this memory allows."""
+
+    def shift(self, cache_id: int, start: int, count: int) -> bool:
+        """Forget ``count`` tokens from ``start`` on and move those behind forward.
+
+        No other sequence may share them. ``False`` when it can't, and the sequence is now empty.
+        """
+
     def resize(self, num_cells: int) -> bool:
         """Give the KV cache another size; ``False`` when its content is lost. Raises MachineError, changing nothing."""
 
@@ -138,12 +148,15 @@ class LlamaModelRunner:
         embedder: LlamaEmbedder | None = None,
         *,
         context_tokens: int = 0,
+        wants_shift: bool = False,
         free_bytes: Callable[[], int | None] = lambda: None,
     ) -> None:
         """Take over a model and a context made from it, which has at least ``num_slots`` sequences.
 
         The context may grow to ``context_tokens`` (0: not at all) while ``free_bytes`` of memory suffice.
         """
+        self.can_shift = wants_shift and context.can_shift
+        self.shift = context.shift
         self.embedder = embedder
         self.model = model
         self._context = context
@@ -168,7 +181,7 @@ class LlamaModelRunner:
 
     def resize(self, num_cells: int) -> bool:
         """Make the context larger or smaller. Raises MachineError before the kernel has to kill somebody."""
-        per_token, free = self.model.kv_bytes_per_token(), self._free_bytes()
+        per_token, free = self.model.kv_bytes_per_token(self._context.kv_type), self._free_bytes()
         more = (per_token or 0) * (num_cells - self.num_cells)
         if free is not None and more > free:
             raise MachineError(

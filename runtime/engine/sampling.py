@@ -9,6 +9,16 @@ DRY_BREAKERS = ("\n", ":", '"', "*")
 
 
 @dataclass(frozen=True, kw_only=True)
+class LazyGrammar:
+    """What a grammar waits for: regular expressions, searched in the reply outside of reasoning between its marks."""
+
+    patterns: tuple[str, ...]
+    reasoning_start: str = ""
+    reasoning_ends: tuple[str, ...] = ()
+    begins_in_reasoning: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class SamplingParams:
     """Sampling settings with the names, meanings and, but for the first few, defaults of llama.cpp's server.
 
@@ -16,7 +26,9 @@ class SamplingParams:
     ``top_p`` and ``typical_p`` 1.0, ``min_p`` 0.0, ``top_n_sigma`` below 0, ``repeat_penalty`` 1.0, the other
     penalties, ``dry_multiplier``, ``xtc_probability``, ``dynatemp_range`` and ``mirostat`` 0. Windows
     (``repeat_last_n``, ``dry_penalty_last_n``) count tokens, -1 is the whole context. ``seed`` ``None`` draws a random
-    one. ``logit_bias`` is added to the logits of tokens; ``grammar`` is GBNF whose root rule is ``root``.
+    one. ``logit_bias`` is added to the logits of tokens; ``grammar`` is GBNF whose root rule is ``root``. It
+    also describes ``grammar_prefix``, tokens at the end of the prompt. With ``grammar_lazy`` it does not hold from the
+    beginning of the reply.
     """
 
     temperature: float = 0.7
@@ -44,6 +56,8 @@ class SamplingParams:
     mirostat_eta: float = 0.1
     logit_bias: tuple[tuple[int, float], ...] = ()
     grammar: str | None = None
+    grammar_prefix: tuple[int, ...] = ()
+    grammar_lazy: LazyGrammar | None = None
 
     @property
     def greedy(self) -> bool:

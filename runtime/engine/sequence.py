@@ -15,8 +15,7 @@ from runtime.engine.logprobs import LogprobQueue
 from runtime.engine.text_stream import TextStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from collections.abc import Sequence as Items
+    from collections.abc import Callable, Iterator, Mapping
 
     from runtime.engine.logprobs import TokenLogprobs
     from runtime.engine.model_runner import TokenSampler
@@ -70,6 +69,8 @@ class GenerationRequest:
     """What to generate: a prompt of at least one token, and when to stop. ``max_tokens`` ``None``: until the end.
 
     ``must_fit`` refuses a request whose longest reply has no room; else that ends where the context does.
+    ``num_keep`` tokens at the beginning stay when the oldest part has to go (see ``context_shift``).
+    ``shown_tokens`` maps control tokens to what they add to the text, where others add nothing.
     ``top_logprobs`` asks for the log probability of each token and of so many likeliest ones; ``None`` for neither.
     """
 
@@ -77,8 +78,10 @@ class GenerationRequest:
     sampling: SamplingParams
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    shown_tokens: Mapping[int, bytes] = field(default_factory=dict)
     must_fit: bool = False
     top_logprobs: int | None = None
+    num_keep: int = 0
 
 
 class RequestHandle:
@@ -128,6 +131,8 @@ class RequestHandle:
 class Sequence:
     """A request in the engine: its tokens (prompt, then reply) and how many of them the KV cache holds.
 
+    ``generated`` is the reply. ``tokens`` ends with it, but lacks its beginning once the context was shifted that far.
+
     ``cache_id`` names its place in the cache; ``None`` while it has none, which is before its first step and after
     it had to give way to others. ``order`` is the order of arrival, ``last_step`` the last step it had a part in.
     """
@@ -136,6 +141,7 @@ class Sequence:
     handle: RequestHandle
     tokens: list[int]
     text: TextStream
+    generated: list[int] = field(default_factory=list)
     logprobs: LogprobQueue = field(default_factory=LogprobQueue)
     order: int = 0
     cache_id: int | None = None
@@ -163,15 +169,20 @@ class Sequence:
         """Tokens that are not in the KV cache yet: one while a reply is generated, more while a prompt is read."""
         return len(self.tokens) - self.num_computed
 
-    @property
-    def generated(self) -> Items[int]:
-        """The tokens of the reply so far."""
-        return self.tokens[self.num_prompt :]
+    def append(self, token: int) -> None:
+        """Add a token to the reply."""
+        self.tokens.append(token)
+        self.generated.append(token)
+
+    def drop(self, start: int, count: int) -> None:
+        """Forget ``count`` tokens from ``start`` on, which the KV cache has forgotten or is to forget."""
+        del self.tokens[start : start + count]
+        self.num_computed = min(self.num_computed, start) + max(0, self.num_computed - start - count)
 
     @property
     def num_generated(self) -> int:
         """Number of tokens of the reply so far."""
-        return len(self.tokens) - self.num_prompt
+        return len(self.generated)
 
     def usage(self) -> Usage:
         """Count tokens for the final event."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from packer.errors import MachineError, PackerError
+from runtime.engine.context_shift import num_to_drop
 from runtime.engine.errors import GenerationFailedError
 from runtime.engine.kv_cache import KvCache, Match, common_prefix_length
 from runtime.engine.logprobs import TokenLogprobs
@@ -35,7 +36,10 @@ Outcome = list[tuple["Part", "Sampled"]]
 
 
 class Worker:
-    """Works on up to ``num_slots`` sequences together. ``in_flight`` are those of the batch that runs right now."""
+    """Works on up to ``num_slots`` sequences together. ``in_flight`` are those of the batch that runs right now.
+
+    ``num_prompt_tokens_run`` counts the tokens of prompts that the model has read, those that had to be read again too.
+    """
 
     def __init__(
         self, runner: ModelRunner, *, clock: Callable[[], float], is_stopping: Callable[[], bool] = lambda: False
@@ -48,6 +52,7 @@ class Worker:
         self._runner = runner
         self._clock = clock
         self._is_stopping = is_stopping
+        self.num_prompt_tokens_run = 0
         self._preempted: list[Sequence] = []
         self._num_steps = 0
 
@@ -212,6 +217,25 @@ class Worker:
         self.running.remove(sequence)
         self._preempted.append(sequence)
 
+    def _shift(self, sequence: Sequence) -> bool:
+        """Let a sequence that fills the context lose its oldest part; ``False`` when that is not wanted or possible.
+
+        What others share can't be moved, so those that are idle go first; beside running ones it is read anew.
+        """
+        start = sequence.request.num_keep
+        count = num_to_drop(len(sequence.tokens), start)
+        if not self._runner.can_shift or count == 0:
+            return False
+        cache_id = self._cache_id(sequence)
+        while self.cache.is_shared(cache_id, start) and self._evict_oldest():
+            pass
+        if self.cache.is_shared(cache_id, start) or not self._runner.shift(cache_id, start, count):
+            self._forget(sequence)
+        else:
+            self.cache.shift(cache_id, start, count)
+        sequence.drop(start, count)
+        return True
+
     def _evict_oldest(self, *, keep: int | None = None) -> bool:
         """Forget the idle sequence that was not used for longest; ``False`` when there is none."""
         oldest = self.cache.oldest_idle(keep=keep)
@@ -267,6 +291,7 @@ class Worker:
         for part in parts:
             sequence, end = part.sequence, part.position + part.num_tokens
             self.cache.extend(self._cache_id(sequence), sequence.tokens[part.position : end])
+            self.num_prompt_tokens_run += max(0, min(end, sequence.num_prompt) - part.position)
             sequence.num_computed = end
             sequence.last_step = self._num_steps
             sequence.suspect = False
@@ -338,15 +363,16 @@ class Worker:
             return
         if isinstance(sampled, TokenLogprobs):
             sequence.logprobs.push(sampled, sequence.text.num_decoded)
-        sequence.tokens.append(token)
-        text = sequence.text.push(self._runner.piece(token))
+        sequence.append(token)
+        piece = sequence.request.shown_tokens.get(token) or self._runner.piece(token)
+        text = sequence.text.push(piece)
         self._publish(sequence, text, sequence.logprobs.take(sequence.text.num_shown))
-        limit = sequence.request.max_tokens
+        # Without a limit a shifted context would let a reply go on for ever.
+        limit = sequence.request.max_tokens or self._runner.context_tokens
+        is_full = len(sequence.tokens) >= self._runner.context_tokens
         if sequence.text.stopped:
             self._finish(sequence, "stop")
-        elif (limit is not None and sequence.num_generated >= limit) or len(
-            sequence.tokens
-        ) >= self._runner.context_tokens:
+        elif sequence.num_generated >= limit or (is_full and not self._shift(sequence)):
             self._finish(sequence, "length")
 
     def _publish(self, sequence: Sequence, text: str, logprobs: tuple[TokenLogprobs, ...]) -> None:
@@ -381,7 +407,7 @@ def finished(sequence: Sequence, reason: FinishReason) -> Finished:
         reason=reason,
         usage=sequence.usage(),
         token_ids=tuple(sequence.generated),
-        stop_string=sequence.text.stopped_by,
+        stop_string=sequence.text.stopped_by if reason == "stop" else None,
     )
 
 

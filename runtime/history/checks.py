@@ -75,9 +75,9 @@ class Fields:
         value = self.document.get(name)
         if value is None:
             return 0
-        if type(value) is not int or not 0 <= value < 1 << 53:
+        if type(value) not in (int, float) or not 0 <= value < 1 << 53 or int(value) != value:
             raise wrong(self.path(name), "a whole number from 0 on", value)
-        return value
+        return int(value)
 
     def mapping(self, name: str, limit: int = MAX_OBJECT_CHARACTERS) -> dict[str, Any] | None:
         """Read an object that is small and not deep."""

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-SWITCHED_OFF = "off, as this program was started"
-LOCKED_OFF = "off, as whoever packed this file fixed it"
+SWITCHED_OFF = "switched off with --no-history, or in the settings of this file"
+LOCKED_OFF = "whoever packed this file switched that off"
 KEPT = "this machine only"
 
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from packer.errors import MachineError
 from runtime.llama.errors import DecodeError, DecodeInterruptedError
-from runtime.llama.placement import GGML_TYPES
+from runtime.llama.kv_types import F16, KV_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.llama.model import Model
-    from runtime.llama.placement import KvType
 
 ABORTED = 2
 TO_THE_END = -1
@@ -51,9 +50,11 @@ class Context:
         num_threads: int,
         num_sequences: int = 1,
         pooling: int | None = None,
-        kv_type: KvType = "f16",
+        kv_type: str = F16,
     ) -> None:
-        """Allocate the KV cache. Raises MachineError when memory does not suffice.
+        """Allocate the KV cache in the format ``kv_type``.
+
+        Raises InputError when the model's shape forbids that format, MachineError when memory does not suffice.
 
         With ``pooling`` (llama.h, ``llama_pooling_type``) it gives embeddings instead of logits.
         """
@@ -66,12 +67,14 @@ class Context:
         params.n_batch = params.n_ubatch = min(batch_tokens, num_tokens)
         params.n_seq_max = num_sequences
         params.kv_unified = True
+        model.check_kv_type(kv_type)
+        self.kv_type = kv_type
+        params.type_k = params.type_v = KV_TYPES[kv_type].ggml_type
         if pooling is None:
             params.n_outputs_max = num_sequences  # rows of logits; the default is one for every token of a batch
         else:
             params.embeddings, params.pooling_type = True, pooling
         params.n_threads = params.n_threads_batch = num_threads
-        params.type_k = params.type_v = GGML_TYPES[kv_type]
         params.no_perf = True
         # The callback must not take the interpreter lock for every node of the graph, so it is a C function that
         # looks at one byte: strlen(flag) is 0 (go on) or 1 (stop), read by ggml as a bool.
@@ -189,6 +192,30 @@ class Context:
         """
         self._api.llama_memory_seq_cp(self._memory, source_id, target_id, 0, TO_THE_END)
         return self.truncate(target_id, num_tokens)
+
+    @property
+    def can_shift(self) -> bool:
+        """Whether tokens in the middle can be forgotten and those behind moved: not with recurrent states.
+
+        Nor with quantized keys: llama.cpp's ``build_rope_shift`` then uses a rotation that it did not make for every
+        size of heads, and crashes.
+        """
+        if self.model.has_state or self.kv_type != F16:
+            return False
+        return bool(self._memory and self._api.llama_memory_can_shift(self._memory))
+
+    def shift(self, sequence_id: int, start: int, count: int) -> bool:
+        """Forget ``count`` tokens of a sequence from ``start`` on and move those behind forward, keys rotated.
+
+        Cells that other sequences share would move for them too. Returns ``False``, with nothing of the sequence left,
+        when this memory can't do it.
+        """
+        api, end = self._api, start + count
+        if not self.can_shift or not api.llama_memory_seq_rm(self._memory, sequence_id, start, end):
+            self.truncate(sequence_id, 0)
+            return False
+        api.llama_memory_seq_add(self._memory, sequence_id, end, TO_THE_END, -count)
+        return True
 
     def interrupt(self) -> None:
         """Make a running decode return soon; may be called from any thread."""

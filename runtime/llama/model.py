@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from packer.errors import InputError, MachineError
 from runtime.llama import native
+from runtime.llama.kv_types import F16, KV_TYPES
 from runtime.llama.placement import CPU_ONLY, apply_placement
 from runtime.llama.vocab import Vocab
 
@@ -166,8 +167,35 @@ class Model:
         template: bytes | None = self.library.api.llama_model_chat_template(self.pointer, None)
         return template.decode("utf-8", "replace") if template else None
 
-    def kv_bytes_per_token(self) -> int | None:
-        """Estimate the bytes of f16 KV cache for one token; ``None`` for architectures with another kind of memory."""
+    @property
+    def tool_template(self) -> str | None:
+        """The model's template for chats with tools, or ``None`` when it has one for everything."""
+        template: bytes | None = self.library.api.llama_model_chat_template(self.pointer, b"tool_use")
+        return template.decode("utf-8", "replace") if template else None
+
+    def head_sizes(self) -> tuple[int, int]:
+        """Return how many values a key and a value of one attention head have; zeros for models without attention."""
+        architecture = self.metadata("general.architecture") or ""
+        heads = int(self.library.api.llama_model_n_head(self.pointer))
+        default = int(self.library.api.llama_model_n_embd(self.pointer)) // heads if heads > 0 else 0
+        key = self.metadata(f"{architecture}.attention.key_length")
+        value = self.metadata(f"{architecture}.attention.value_length")
+        return int(key or default), int(value or default)
+
+    def check_kv_type(self, kv_type: str) -> None:
+        """Raise InputError when the model's heads can't be kept in a format of ``KV_TYPES``."""
+        block = KV_TYPES[kv_type].block_values
+        if block > 1 and self.metadata("general.architecture") == "grok":
+            raise InputError(f"a KV cache in {kv_type} needs flash attention, which this model can't use; use f16")
+        for what, size in zip(("keys", "values"), self.head_sizes(), strict=True):
+            if size % block:
+                raise InputError(
+                    f"a KV cache in {kv_type} holds blocks of {block} numbers, and the {what} of this model's "
+                    f"attention heads have {size}; use f16"
+                )
+
+    def kv_bytes_per_token(self, kv_type: str = F16) -> int | None:
+        """Estimate the bytes of KV cache for one token; ``None`` for architectures with another kind of memory."""
         api, pointer = self.library.api, self.pointer
         architecture = self.metadata("general.architecture") or ""
         special = (
@@ -179,10 +207,8 @@ class Model:
         heads = int(api.llama_model_n_head(pointer))
         if special or heads <= 0:
             return None
-        default = int(api.llama_model_n_embd(pointer)) // heads
-        key = int(self.metadata(f"{architecture}.attention.key_length") or default)
-        value = int(self.metadata(f"{architecture}.attention.value_length") or default)
-        return int(api.llama_model_n_layer(pointer)) * int(api.llama_model_n_head_kv(pointer)) * (key + value) * 2
+        num_values = int(api.llama_model_n_layer(pointer)) * int(api.llama_model_n_head_kv(pointer))
+        return KV_TYPES[kv_type].size_bytes(num_values * sum(self.head_sizes()))
 
 
 def load_model(

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 LAYER = re.compile(r"blk\.(\d+)\.")
 EXPERTS = re.compile(r"_(ch)?exps\.")
-HALF_BYTES = 2
 ARRAY_TYPE, INT32_TYPES = 9, (4, 5)
 MAX_LAYERS = 4096
 
@@ -29,8 +28,8 @@ MAX_LAYERS = 4096
 class ModelSizes:
     """Sizes in bytes. ``layers`` are those of each layer without its experts, ``experts`` those of its experts alone.
 
-    ``output`` is what comes after the last layer. ``cache_per_token`` is one token's part of a layer's KV cache as
-    halves; it is an upper bound for models that keep less. ``width`` and ``feed_forward`` count values.
+    ``output`` is what comes after the last layer. ``cache_per_token`` is the number of values that one token has in a
+    layer's KV cache; it is an upper bound for models that keep less. ``width`` and ``feed_forward`` count values too.
     ``context_length`` is what the model was trained for, in tokens, 0 where it does not say.
     """
 
@@ -115,17 +114,17 @@ def _tensors(base: ctypes.CDLL, handle: int) -> list[tuple[str, int]]:
 
 
 def _cache_per_token(base: ctypes.CDLL, handle: int, architecture: str) -> int:
-    """Bytes of keys and values of one token in one layer, as halves."""
+    """Numbers in the keys and values of one token in one layer."""
 
     def number(name: str) -> int:
         return _largest(base, handle, f"{architecture}.{name}")
 
     if latent := number("attention.kv_lora_rank"):
-        return (latent + number("rope.dimension_count")) * HALF_BYTES
+        return latent + number("rope.dimension_count")
     heads = number("attention.head_count") or 1
     default = number("embedding_length") // heads
     width = (number("attention.key_length") or default) + (number("attention.value_length") or default)
-    return (number("attention.head_count_kv") or heads) * width * HALF_BYTES
+    return (number("attention.head_count_kv") or heads) * width
 
 
 def _largest(base: ctypes.CDLL, handle: int, key: str) -> int:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-KvType = Literal["f16", "q8_0"]
+from runtime.llama.kv_types import F16
 
-GGML_TYPES: dict[str, int] = {"f16": 1, "q8_0": 8}
 EXPERTS_PATTERN = r"blk\.({})\.ffn_(up|down|gate|gate_up)_(ch|)exps"
 
 
@@ -23,7 +22,7 @@ class Placement:
     num_layers: int = 0
     shares: tuple[float, ...] = ()
     cpu_experts: tuple[int, ...] = ()
-    kv_type: KvType = "f16"
+    kv_type: str = F16
 
 
 CPU_ONLY = Placement()

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import ctypes
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runtime.engine.sampling import NO_PENALTY
 from runtime.llama.candidates import Candidates
 from runtime.llama.errors import GrammarError
+from runtime.llama.lazy_grammar import TriggerWatch
+from runtime.llama.vocab import Vocab
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,6 +48,9 @@ class Sampler:
         self._chain: Any = None
         self._grammar: Any = None
         self._candidates: Candidates | None = None
+        self._watch: TriggerWatch | None = None
+        self._vocab_pointer: Any = None
+        self._vocab: Vocab | None = None
 
     def sample(self, context_pointer: int, index: int = -1) -> int:
         """Choose the next token from the context's logits number ``index`` (-1: the last) and remember it.
@@ -54,7 +60,9 @@ class Sampler:
         if self._chain is None:
             self._build(context_pointer)
         if self._candidates is None:
-            return int(self._api.llama_sampler_sample(self._chain, context_pointer, index))
+            token = int(self._api.llama_sampler_sample(self._chain, context_pointer, index))
+            self._wait(token)
+            return token
         logits = self._api.llama_get_logits_ith(context_pointer, index)
         token = self._candidates.choose(logits, [self._chain])
         if not self._candidates.allowed(self._grammar, token):
@@ -70,15 +78,18 @@ class Sampler:
         for pointer in (self._chain, self._grammar):
             if pointer:
                 self._api.llama_sampler_free(pointer)
-        self._chain = self._grammar = self._candidates = None
+        self._chain = self._grammar = self._candidates = self._watch = None
 
     def _build(self, context_pointer: int) -> None:
         """Make the chain and the grammar for the model of this context."""
         api, params = self._api, self._params
         vocab = api.llama_model_get_vocab(api.llama_get_model(context_pointer))
-        if params.grammar is not None:
-            self._grammar = start_grammar(api, vocab, params.grammar)
-            self._candidates = Candidates(api, self._num_vocab_tokens)
+        self._vocab_pointer = vocab
+        if params.grammar_lazy is not None:
+            self._vocab = Vocab(api, vocab)
+            self._watch = TriggerWatch(params.grammar_lazy)
+        elif params.grammar is not None and not self._begin_grammar(params.grammar, params.grammar_prefix):
+            raise GrammarError("the grammar does not describe the end of the prompt")
         builder = _Builder(api, vocab, self._num_vocab_tokens, int(api.llama_n_ctx(context_pointer)), params)
         self._chain = api.llama_sampler_chain_init(api.llama_sampler_chain_default_params())
         for sampler in builder.samplers():
@@ -86,6 +97,31 @@ class Sampler:
         for sampler, window in builder.remembering:
             for token in self._prompt[-window:]:
                 api.llama_sampler_accept(sampler, token)
+
+    def _begin_grammar(self, grammar: str, prefix: Sequence[int]) -> bool:
+        """Let the grammar hold from now on, if it allows ``prefix`` first; accepting what it forbids would be fatal."""
+        pointer = start_grammar(self._api, self._vocab_pointer, grammar)
+        candidates = Candidates(self._api, self._num_vocab_tokens)
+        for token in prefix:
+            if not candidates.allowed(pointer, token):
+                self._api.llama_sampler_free(pointer)
+                return False
+            self._api.llama_sampler_accept(pointer, token)
+        self._grammar, self._candidates = pointer, candidates
+        return True
+
+    def _wait(self, token: int) -> None:
+        """Begin with a lazy grammar once its trigger is there; where that does not lead into it, go on waiting."""
+        if self._watch is None or self._vocab is None or self._params.grammar is None:
+            return
+        begin = self._watch.push(self._vocab.token_bytes(token, special=True))
+        if begin is None:
+            return
+        prefix = self._vocab.exact_tokens(begin)
+        if prefix is not None and self._begin_grammar(self._params.grammar, prefix):
+            self._watch = None
+        elif self._params.grammar_lazy is not None:
+            self._watch = TriggerWatch(replace(self._params.grammar_lazy, begins_in_reasoning=False))
 
 
 def start_grammar(api: Any, vocab: int, grammar: str) -> Any:

@@ -61,6 +61,19 @@ class Vocab:
             count = self._api.llama_token_to_piece(self._pointer, token, buffer, -count, 0, False)
         return buffer.raw[:count]
 
+    def exact_tokens(self, text: bytes) -> list[int] | None:
+        """Return tokens that make exactly ``text``, control tokens by name; ``None`` where the tokenizer adds to it.
+
+        SentencePiece puts a space in front of a text, so the text is also tried behind a newline.
+        """
+        for prefix in (b"", b"\n"):
+            tokens = self.tokenize((prefix + text).decode("utf-8", "replace"))
+            pieces = [self.token_bytes(token, special=True) for token in tokens]
+            for first in range(3 if prefix else 1):
+                if b"".join(pieces[first:]) == text:
+                    return tokens[first:]
+        return None
+
     def token_bytes(self, token: int, *, special: bool) -> bytes:
         """Return :meth:`piece`, for a control token its name if ``special``, unlike that one also while the model ends.
 

@@ -30,6 +30,36 @@ class _MemoryStatus(ctypes.Structure):
     )
 
 
+class _ProcessMemory(ctypes.Structure):
+    _fields_ = (
+        ("length", wintypes.DWORD),
+        ("page_faults", wintypes.DWORD),
+        ("peak_working_set", ctypes.c_size_t),
+        ("working_set", ctypes.c_size_t),
+        ("quota_peak_paged", ctypes.c_size_t),
+        ("quota_paged", ctypes.c_size_t),
+        ("quota_peak_non_paged", ctypes.c_size_t),
+        ("quota_non_paged", ctypes.c_size_t),
+        ("page_file", ctypes.c_size_t),
+        ("peak_page_file", ctypes.c_size_t),
+        ("private", ctypes.c_size_t),
+    )
+
+
+def process_memory() -> dict[str, int] | None:
+    """Memory of this process's own and pages mapped from files, in bytes (``PROCESS_MEMORY_COUNTERS_EX``).
+
+    Windows does not count mapped pages by themselves: they are what the working set holds beyond private memory.
+    """
+    kernel = ctypes.WinDLL("kernel32")
+    kernel.GetCurrentProcess.restype = wintypes.HANDLE
+    kernel.K32GetProcessMemoryInfo.argtypes = [wintypes.HANDLE, ctypes.c_void_p, wintypes.DWORD]
+    found = _ProcessMemory(length=ctypes.sizeof(_ProcessMemory))
+    if not kernel.K32GetProcessMemoryInfo(kernel.GetCurrentProcess(), ctypes.byref(found), ctypes.sizeof(found)):
+        return None
+    return {"own_bytes": int(found.private), "mapped_bytes": max(0, int(found.working_set) - int(found.private))}
+
+
 def available_memory_bytes() -> int | None:
     """Physical memory that can be had without paging, or ``None`` when Windows does not say."""
     status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))

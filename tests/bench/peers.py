@@ -13,8 +13,13 @@ from packer.toolchain.environment import build_environment, fetch_sources
 if TYPE_CHECKING:
     from pathlib import Path
 
+KEEP_STORES = "-fno-tree-dse -fno-dse"
+"""gcc 12 tells its optimizer that loading a tile configuration (``_tile_loadconfig`` in ``amxtileintrin.h``) reads 8
+of its 64 bytes; the others are then never stored, and the first product on a processor with AMX ends in a protection
+fault. Without the elimination of dead stores the peer works there, with its fastest path."""
 OPTIONS = {
     "CMAKE_BUILD_TYPE": "Release",
+    "CMAKE_CXX_FLAGS": KEEP_STORES,
     "GGML_NATIVE": "ON",
     "GGML_CCACHE": "OFF",
     "LLAMA_BUILD_TESTS": "OFF",

@@ -148,7 +148,7 @@ def test_sizes_come_from_the_header(library: Library, tiny_model: Path, tmp_path
     sizes = read_sizes(library, ModelFile(path=tiny_model))
     assert sizes.num_layers == 5
     assert len(set(sizes.layers)) == 1
-    assert sizes.cache_per_token == 2 * (128 // 4 * 2) * 2
+    assert sizes.cache_per_token == 2 * (128 // 4 * 2)
     assert (sizes.width, sizes.feed_forward, sizes.context_length) == (128, 256, 2048)
     assert 0 < sum(sizes.layers) + sizes.output < tiny_model.stat().st_size
     inside = tmp_path / "larger"

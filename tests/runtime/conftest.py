@@ -48,10 +48,12 @@ class ScriptedRunner:
         self.next_cell = 0
         self.steps: list[list[Chunk]] = []
         self.can_truncate = True
+        self.can_shift = False
         self.fails: Callable[[Sequence[Chunk]], bool] = lambda chunks: False
         self.gate: threading.Semaphore | None = None
         self.interrupted = threading.Event()
         self.closed = False
+        self.num_shifted = 0
         self.samplers_open = 0
         self.can_generate = True
         self.embedder: Any = None
@@ -123,6 +125,19 @@ class ScriptedRunner:
         self.cells[target_id] = list(self.cells[source_id])
         return self.truncate(target_id, num_tokens)
 
+    def shift(self, cache_id: int, start: int, count: int) -> bool:
+        """Move cells forward, which no other sequence may share: they would move for it too."""
+        assert self.can_shift
+        held = self.cells[cache_id]
+        others = {cell for other, cells in self.cells.items() if other != cache_id for cell, _token in cells}
+        assert not others & {cell for cell, _token in held[start:]}, "moved cells of another sequence"
+        if not self.can_truncate:
+            self.cells[cache_id] = []
+            return False
+        self.cells[cache_id] = held[:start] + held[start + count :]
+        self.num_shifted += count
+        return True
+
     def resize(self, num_cells: int) -> bool:
         if self.refuses_to_grow and num_cells > self.num_cells:
             raise MachineError("no memory is free")
@@ -163,9 +178,11 @@ class _ScriptedSampler:
     def __init__(self, runner: ScriptedRunner, num_prompt: int) -> None:
         self._runner = runner
         self._num_prompt = num_prompt
+        self._num_sampled = 0
 
     def sample(self, num_cached: int) -> int:
-        index = num_cached - self._num_prompt
+        self._num_sampled += 1
+        index = self._num_sampled - 1 if self._runner.can_shift else num_cached - self._num_prompt
         assert index >= 0, "sampled before the prompt was read"
         return self._runner.reply[index] + 1 if index < len(self._runner.reply) else END
 
@@ -182,6 +199,8 @@ def make_settings(**changes: Any) -> Settings:
         "sampling": SamplingParams(),
         "max_tokens": None,
         "context_size": 0,
+        "kv_type": "f16",
+        "context_shift": False,
         "port": 8080,
         "port_is_explicit": False,
         "browser": False,

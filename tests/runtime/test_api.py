@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from werkzeug.test import TestResponse
 
 HI = [{"role": "user", "content": "hi"}]
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+
+
+def calling(name: str, arguments: Any) -> dict[str, Any]:
+    """An assistant's message that calls a tool."""
+    call = {"id": "c", "type": "function", "function": {"name": name, "arguments": arguments}}
+    return {"role": "assistant", "tool_calls": [call]}
 
 
 def ask(client: FlaskClient, **fields: Any) -> TestResponse:
@@ -127,7 +134,29 @@ def test_text_parts_are_joined(client: FlaskClient, encoder: Any) -> None:
         ({"n": 9}, "n"),
         ({"n": 0}, "n"),
         ({"model": 5}, "model"),
-        ({"tools": [{}]}, "tools"),
+        ({"tools": 5}, "tools"),
+        ({"tools": [{}]}, "tools[0].type"),
+        ({"tools": [{"type": "function"}]}, "tools[0].function"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name"),
+        ({"tools": [TOOL, TOOL]}, "tools[1]"),
+        ({"tools": [TOOL] * 129}, "tools"),
+        ({"tools": [TOOL], "tool_choice": "some"}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function"}}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "function": {}}}, "tool_choice.function.name"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [TOOL], "parallel_tool_calls": 1}, "parallel_tool_calls"),
+        ({"tools": [TOOL], "grammar": 'root ::= "a"'}, "grammar"),
+        ({"tools": [TOOL], "response_format": {"type": "json_object"}}, "response_format"),
+        ({"reasoning_effort": "huge"}, "reasoning_effort"),
+        ({"enable_thinking": "no"}, "enable_thinking"),
+        ({"chat_template_kwargs": {"enable_thinking": "no"}}, "chat_template_kwargs.enable_thinking"),
+        ({"chat_template_kwargs": {"messages": []}}, "chat_template_kwargs.messages"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].tool_call_id"),
+        ({"messages": [{"role": "assistant", "tool_calls": 5}]}, "messages[0].tool_calls"),
+        ({"messages": [{"role": "assistant", "tool_calls": [5]}]}, "messages[0].tool_calls[0]"),
+        ({"messages": [calling("f", "[" * 100_000)]}, "messages[0].tool_calls[0].function.arguments"),
+        ({"messages": [calling("f", "[]")]}, "messages[0].tool_calls[0].function.arguments"),
+        ({"messages": [calling("f", None)]}, "messages[0].tool_calls[0].function.arguments"),
         ({"logprobs": 1}, "logprobs"),
         ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
         ({"response_format": {"type": "yaml"}}, "response_format.type"),

@@ -7,12 +7,16 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from runtime.api.metrics import Metrics
-from runtime.engine.sequence import Failed, Finished, TextDelta, Usage
+from runtime.engine.sampling import SamplingParams
+from runtime.engine.sequence import Failed, Finished, GenerationRequest, TextDelta, Usage
 
 if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
+    from runtime.engine.engine import Engine
+
 CHAT = {"messages": [{"role": "user", "content": "hi"}]}
+REQUEST = GenerationRequest(prompt_tokens=(1, 1, 1), sampling=SamplingParams())
 
 
 def finished(reused: int = 0) -> Finished:
@@ -66,7 +70,7 @@ def test_a_snapshot_does_not_change() -> None:
 
 
 def test_the_page(client: FlaskClient) -> None:
-    assert set(read(client).values()) == {0.0}
+    assert {name: value for name, value in read(client).items() if value} == {"packer_kv_cells": 64.0}
     assert client.post("/v1/chat/completions", json=CHAT).status_code == 200
     assert client.post("/v1/chat/completions", json={**CHAT, "max_tokens": 2}).status_code == 200
     found = read(client)
@@ -74,6 +78,8 @@ def test_the_page(client: FlaskClient) -> None:
     assert found['packer_requests_ended_total{outcome="length"}'] == 1
     assert found["packer_prompt_tokens_total"] == 4
     assert found["packer_generated_tokens_total"] == 7
+    assert found["packer_prompt_tokens_evaluated_total"] == 4 - found["packer_prompt_tokens_reused_total"]
+    assert found["packer_kv_cells_used"] >= 7
     assert found["packer_prefix_hits_total"] == 1
     assert found["packer_prompt_tokens_reused_total"] >= 1
     assert found["packer_prefill_seconds_total"] > 0
@@ -89,6 +95,21 @@ def test_a_running_request_is_seen(client: FlaskClient, runner: Any) -> None:
     found = read(client)
     assert found["packer_requests_running"] == 0
     assert found['packer_requests_ended_total{outcome="cancelled"}'] == 1
+
+
+def test_refused_requests_and_those_that_wait(client: FlaskClient, engine: Engine, runner: Any) -> None:
+    assert client.post("/v1/completions", json={"prompt": "x" * 99}).status_code == 400
+    runner.gate = threading.Semaphore(2)
+    answer = client.post("/v1/chat/completions", json={**CHAT, "stream": True}, buffered=False)
+    handles = [engine.submit(REQUEST) for _ in range(3)]
+    found = read(client)
+    assert (found["packer_queue_length"], found["packer_engine_running"]) == (3, 1)
+    assert client.post("/v1/chat/completions", json=CHAT).status_code == 503
+    assert read(client)['packer_requests_ended_total{outcome="refused"}'] == 2
+    runner.gate = None
+    answer.close()
+    for handle in handles:
+        assert list(handle.events())
 
 
 def test_every_metric_is_described(client: FlaskClient) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runtime.engine.engine import Engine
 
 HI = [{"role": "user", "content": "hi"}]
+TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}}
 
 
 @pytest.fixture
@@ -114,14 +115,23 @@ def test_a_response_in_a_format(client: FlaskClient, engine: Engine) -> None:
         ({"input": None}, "input"),
         ({"input": []}, "input"),
         ({"input": ["x"]}, "input[0]"),
-        ({"input": [{"type": "function_call"}]}, "input[0].type"),
+        ({"input": [{"type": "web_search_call"}]}, "input[0].type"),
+        ({"input": [{"type": "function_call"}]}, "input[0].arguments"),
+        ({"input": [{"type": "function_call", "arguments": ""}]}, "input[0].call_id"),
+        ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id"),
+        ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "function"}]}, "tools[0].name"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "file_search"}}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "function", "name": "other"}}, "tool_choice.name"),
+        ({"tools": [TOOL], "text": {"format": {"type": "json_object"}}}, "text.format"),
+        ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
         ({"input": [{"role": ["user"], "content": "x"}]}, "input[0].role"),
         ({"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, "input[0].content[0].type"),
         ({"input": "x" * 64}, "input"),
         ({"instructions": 5}, "instructions"),
         ({"previous_response_id": "resp_1"}, "previous_response_id"),
         ({"background": True}, "background"),
-        ({"tools": [{}]}, "tools"),
         ({"top_logprobs": 2}, "top_logprobs"),
         ({"metadata": 5}, "metadata"),
         ({"text": {"format": 5}}, "text.format"),
@@ -202,8 +212,14 @@ def test_counting_tokens(client: FlaskClient) -> None:
         ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "messages[0].content[0].type"),
         ({"system": 5}, "system"),
         ({"system": {}}, "system"),
-        ({"tools": [{}]}, "tools"),
-        ({"thinking": {"type": "enabled"}}, "thinking"),
+        ({"tools": [{}]}, "tools[0].name"),
+        ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools[0].type"),
+        ({"tool_choice": {"type": "any"}}, "tool_choice"),
+        ({"tools": [{"name": "f"}], "tool_choice": {"type": "tool", "name": "g"}}, "tool_choice.name"),
+        ({"thinking": {"type": "some"}}, "thinking.type"),
+        ({"messages": [{"role": "user", "content": [{"type": "tool_use"}]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]}, "messages[0].content[0].tool_use_id"),
+        ({"messages": [{"role": "assistant", "content": [{"type": "tool_use"}]}]}, "messages[0].content[0].input"),
         ({"stop_sequences": 5}, "stop_sequences"),
         ({"temperature": "x"}, "temperature"),
     ],

@@ -346,7 +346,7 @@ def test_with_history_off_nothing_is_kept(engine: Engine, make_client: Callable[
     ]
     errors = [error_of(answer, 403) for answer in answers]
     assert {error["code"] for error in errors} == {"history_off"}
-    assert "as this program was started" in errors[0]["message"]
+    assert "switched off with --no-history" in errors[0]["message"]
 
 
 def test_a_full_disk_is_answered(client: FlaskClient, history: History, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from packer.container import config
 from packer.container.config import parse_config
 from runtime.engine.sequence import Finished
+from runtime.llama import kv_types
 from runtime.settings import LockedSettingError, Overrides, Settings, choose_context, merge_settings
 
 if TYPE_CHECKING:
@@ -60,6 +62,8 @@ def test_options_win() -> None:
         ("sampling.seed", {"seed": 1}),
         ("sampling.max_tokens", {"max_tokens": 1}),
         ("context.size", {"ctx_size": 1}),
+        ("context.kv_type", {"kv_type": "q4_0"}),
+        ("context.shift", {"context_shift": True}),
         ("server.port", {"port": 1}),
         ("server.browser", {"browser": False}),
         ("engine.threads", {"threads": 1}),
@@ -119,3 +123,15 @@ def test_requests_may_not_override_locked_sampling(
     assert isinstance(finished, Finished)
     assert finished.usage.num_generated_tokens == 3
     assert seen[0].sampling == replace(service.settings.sampling, top_k=5)
+
+
+def test_formats_of_the_kv_cache_are_those_that_can_be_made() -> None:
+    assert tuple(kv_types.KV_TYPES) == config.KV_TYPES
+
+
+def test_the_kv_cache_as_set() -> None:
+    packed = parse_config("[context]\nkv_type = 'q8_0'\nshift = true", "test")
+    settings = merge_settings(packed, Overrides())
+    assert (settings.kv_type, settings.context_shift) == ("q8_0", True)
+    settings = merge_settings(packed, Overrides(kv_type="f16", context_shift=False))
+    assert (settings.kv_type, settings.context_shift) == ("f16", False)

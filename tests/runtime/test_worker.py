@@ -276,6 +276,59 @@ def test_a_token_that_cannot_be_chosen_fails_only_its_request(bench: Bench, monk
     assert isinstance(events_of(bad)[-1], Failed)
 
 
+def test_a_chat_that_fills_the_context_loses_its_oldest_part(bench: Bench) -> None:
+    bench.runner.can_shift = True
+    bench.runner.reply = bytes(range(97, 123)) * 5
+    handle = bench.submit([*range(1, 11)], max_tokens=120, num_keep=4)
+    bench.run()
+    assert text_of(handle) == bench.runner.reply.decode()[:120]
+    assert bench.runner.num_shifted == 30 * 3
+    assert bench.runner.cached(0)[:4] == [1, 2, 3, 4]
+
+
+def test_a_reply_without_a_limit_ends_after_one_more_context(bench: Bench) -> None:
+    bench.runner.can_shift = True
+    bench.runner.reply = b"x" * 1000
+    handle = bench.submit([1] * 10)
+    bench.run()
+    *deltas, last = events_of(handle)
+    assert isinstance(last, Finished)
+    assert (last.reason, len(deltas), len(last.token_ids)) == ("length", 64, 64)
+    assert last.usage.num_prompt_tokens == 10
+
+
+def test_what_a_running_chat_shares_is_read_anew_instead_of_moved(bench: Bench) -> None:
+    """Both begin alike, so the one that is shifted must not move the cells of the other."""
+    bench.runner.can_shift = True
+    bench.runner.reply = b"x" * 100
+    first = bench.submit([9] * 20, max_tokens=60)
+    for _ in range(4):
+        bench.step()
+    second = bench.submit([*[9] * 19, 8], max_tokens=4)
+    bench.run()
+    assert text_of(first) == "x" * 60
+    assert text_of(second) == "xxxx"
+
+
+def test_what_an_idle_chat_shares_is_given_up(bench: Bench) -> None:
+    bench.runner.can_shift = True
+    bench.runner.reply = b"x" * 100
+    bench.submit([9] * 20, max_tokens=2)
+    bench.run()
+    handle = bench.submit([*[9] * 20, 8], max_tokens=60)
+    bench.run()
+    assert text_of(handle) == "x" * 60
+    assert bench.runner.num_shifted > 0
+
+
+def test_a_memory_that_turns_out_not_to_shift_is_read_anew(bench: Bench) -> None:
+    bench.runner.can_shift, bench.runner.can_truncate = True, False
+    bench.runner.reply = b"x" * 100
+    handle = bench.submit([1] * 10, max_tokens=80)
+    bench.run()
+    assert text_of(handle) == "x" * 80
+
+
 ACTIONS = st.one_of(
     st.tuples(
         st.just("submit"),
@@ -292,15 +345,22 @@ ACTIONS = st.one_of(
 @given(
     actions=st.lists(ACTIONS, max_size=40),
     can_truncate=st.booleans(),
+    can_shift=st.booleans(),
     slots=st.integers(1, 4),
     first_cells=st.sampled_from([8, 20, 64]),
     loses_content=st.booleans(),
 )
 def test_any_order_of_arrivals_cancels_and_failures(
-    runner_class: Any, actions: list[Any], can_truncate: bool, slots: int, first_cells: int, loses_content: bool
+    runner_class: Any,
+    actions: list[Any],
+    can_truncate: bool,
+    can_shift: bool,
+    slots: int,
+    first_cells: int,
+    loses_content: bool,
 ) -> None:
     runner = runner_class(b"a reply that is longer than the share of its slot", num_slots=slots)
-    runner.can_truncate = can_truncate
+    runner.can_truncate, runner.can_shift = can_truncate, can_shift
     runner.num_cells = runner.least_cells = first_cells
     runner.loses_content = loses_content
     bench = Bench(runner)
@@ -337,7 +397,7 @@ def test_any_order_of_arrivals_cancels_and_failures(
         elif last.reason == "stop":
             assert text == runner.reply.decode()
         elif last.reason == "length":
-            assert len(text) == min(limit or 64, 64 - len(prompt))
+            assert len(text) == (limit if can_shift else min(limit or 64, 64 - len(prompt)))
         else:
             assert handle.cancelled
     assert runner.samplers_open == 0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from packer.errors import InputError
+from runtime.chat_template import ChatPlan
 from runtime.prompt import TokenGroups
 from tests.support.gbnf_samples import Grammar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from runtime.chat_template import ChatOptions
 
 END = 0
 BOS = 257
@@ -22,13 +26,16 @@ class ByteEncoder:
 
     def __init__(self) -> None:
         self.seen: list[Any] = []
+        self.options: list[ChatOptions | None] = []
+        self.plan = ChatPlan(prompt="")
 
-    def encode_chat(self, messages: Sequence[Any]) -> list[int]:
-        return self.encode_text(self.render_chat(messages))
-
-    def render_chat(self, messages: Sequence[Any]) -> str:
+    def plan_chat(self, messages: Sequence[Any], options: ChatOptions | None = None) -> ChatPlan:
         self.seen.append(list(messages))
-        return "".join(message["content"] for message in messages)
+        self.options.append(options)
+        return replace(self.plan, prompt="".join(message["content"] for message in messages))
+
+    def exact_tokens(self, text: str) -> list[int] | None:
+        return self.encode_text(text)
 
     def encode_text(self, text: str) -> list[int]:
         return [FAILING_TOKEN if byte == ord("!") else byte + 1 for byte in text.encode()]

@@ -90,7 +90,10 @@ found = {}
 def note(tensor, _data):
     start = ctypes.cast(tensor, ctypes.POINTER(ctypes.c_int64))
     # struct ggml_tensor (ggml.h): type, buffer, then the four extents.
-    found[base.ggml_get_name(tensor).decode()] = [extent for extent in start[2:6] if extent > 1] or [1]
+    shape = start[2:6]
+    while len(shape) > 1 and shape[-1] == 1:
+        shape.pop()
+    found[base.ggml_get_name(tensor).decode()] = shape
 metadata = base.gguf_init_from_file(header, Params(True, None))
 callback = L.llama_model_set_tensor_data_t(note)
 model = L.llama_model_init_from_user(metadata, callback, None, L.llama_model_default_params())

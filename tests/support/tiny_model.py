@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from packer.toolchain.build_cache import default_build_cache, digest_of, file_sha256
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import gguf
     import numpy as np
     import numpy.typing as npt
@@ -45,23 +47,30 @@ def tiny_model() -> Path:
     return cache.get_or_build("tiny", digest, lambda work: write_tiny_model(work / "tiny.gguf")) / "tiny.gguf"
 
 
-def vocabulary() -> tuple[list[str], list[float], list[int]]:
-    """Tokens, scores and types: control tokens, 256 bytes, ChatML's marks, then words with and without a space."""
+def vocabulary(marks: Sequence[str] = ()) -> tuple[list[str], list[float], list[int]]:
+    """Tokens, scores and types: control tokens, 256 bytes, ChatML's marks, then words with and without a space.
+
+    ``marks`` are further control tokens.
+    """
     tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "<|im_start|>", "<|im_end|>"]
     types = [UNKNOWN, CONTROL, CONTROL, *[BYTE] * 256, CONTROL, CONTROL]
     letters = [chr(code) for code in range(32, 127)]
     pieces = ["▁", *letters[1:], *(f"▁{word}" for word in WORDS), *WORDS]
     pieces = list(dict.fromkeys(pieces))
     scores = [0.0] * len(tokens) + [float(len(piece)) - 100.0 for piece in pieces]
-    return tokens + pieces, scores, types + [NORMAL] * len(pieces)
+    more = [mark for mark in marks if mark not in tokens]
+    scores += [0.0] * len(more)
+    return tokens + pieces + more, scores, types + [NORMAL] * len(pieces) + [CONTROL] * len(more)
 
 
-def write_tiny_model(path: Path, *, seed: int = 7, layers: int = LAYERS) -> None:
+def write_tiny_model(
+    path: Path, *, seed: int = 7, layers: int = LAYERS, template: str | None = CHAT_TEMPLATE, marks: Sequence[str] = ()
+) -> None:
     """Write a loadable Llama-architecture GGUF of about a megabyte with random weights."""
     import gguf
     import numpy as np
 
-    tokens, scores, types = vocabulary()
+    tokens, scores, types = vocabulary(marks)
     writer = gguf.GGUFWriter(path, "llama")
     _write_metadata(writer, layers)
     writer.add_tokenizer_model("llama")
@@ -74,7 +83,8 @@ def write_tiny_model(path: Path, *, seed: int = 7, layers: int = LAYERS) -> None
     writer.add_unk_token_id(0)
     writer.add_add_bos_token(True)
     writer.add_add_space_prefix(False)
-    writer.add_chat_template(CHAT_TEMPLATE)
+    if template is not None:
+        writer.add_chat_template(template)
     random = np.random.default_rng(seed)
     for name, values in _tensors(random, len(tokens), types, layers):
         _add_tensor(writer, name, values)

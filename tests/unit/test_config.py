@@ -85,6 +85,8 @@ def test_every_known_key_can_be_set() -> None:
         ("title = 1979-05-27", ["title: expected a string, found datetime.date(1979, 5, 27)"]),
         (f"[server]\nport = {'9' * 5000}", ["is not valid TOML"]),
         (f"[server]\nport = 0x{'f' * 5000}", ["server.port: expected a port", "thousands of digits"]),
+        ("[context]\nkv_type = 'q3_K'", ["context.kv_type: expected one of f16, q8_0, q4_0, found 'q3_K'"]),
+        ("[context]\nshift = 1", ["context.shift: expected true or false, found 1"]),
         (f"[context]\nsize = '{'x' * 5000}'", ["context.size: expected a number of tokens", "xxx..."]),
         ("title = ", ["is not valid TOML"]),
         ("system_prompt = 'x'", ["did you mean chat.system_prompt?"]),

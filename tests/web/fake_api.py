@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import logging
 import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, jsonify, request
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
+from packer.toolchain.build_cache import default_build_cache
+from packer.toolchain.web_libraries import web_libraries
+from tests.web import fake_chats
+from tests.web.fake_chats import FakeChats
 from web_ui import create_blueprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
     from types import TracebackType
 
     from flask.typing import ResponseReturnValue
+
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
 DEFAULT_REPLY = "Of course. Paris is the capital of France."
 
@@ -44,6 +53,14 @@ def default_info() -> dict[str, Any]:
         "chat": {"system_prompt": "You help visitors.", "greeting": "", "starters": []},
         "sampling": {"temperature": 0.7, "top_k": 40, "top_p": 0.95, "max_tokens": None},
         "locked": [],
+        "memory": {"own_bytes": 412 << 20, "mapped_bytes": 4466 << 20, "available_bytes": 9 << 30},
+        "history": {"enabled": True, "why": "", "path": "/home/someone/.local/share/packer/chats.db"},
+        "attachments": {
+            "images": False,
+            "why": "the packed model reads no images",
+            "max_bytes": 1 << 20,
+            "types": [".txt", ".md", ".py", ".pdf"],
+        },
     }
 
 
@@ -68,6 +85,15 @@ class FakeProgram:
     dropped: threading.Event = field(default_factory=threading.Event)
     """Set when a client went away in the middle of a stream."""
     quits: int = 0
+    kept: FakeChats = field(default_factory=FakeChats)
+    """The chats on disk, as it were."""
+    deltas: list[dict[str, Any]] = field(default_factory=list)
+    """Pieces that come before those of ``reply``, as they are: reasoning, calls of tools."""
+    continuations: list[dict[str, Any]] = field(default_factory=list)
+    """The requests to carry on with a text so far."""
+    finish_reason: str = "stop"
+    uploads: list[str] = field(default_factory=list)
+    """Names of the attached files so far."""
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -76,7 +102,9 @@ class FakeProgram:
 def create_app(program: FakeProgram) -> Flask:
     """Build the application around ``program``."""
     app = Flask("fake_api", static_folder=None)
-    app.register_blueprint(create_blueprint())
+    app.register_blueprint(create_blueprint(libraries()))
+    app.register_blueprint(fake_chats.create_blueprint(program.kept))
+    _add_answer_routes(app, program)
 
     @app.get("/health")
     def health() -> ResponseReturnValue:
@@ -92,22 +120,60 @@ def create_app(program: FakeProgram) -> Flask:
         program.quits += 1
         return jsonify(status="stopping")
 
+    return app
+
+
+def libraries() -> Path:
+    """Return the page's libraries, fetched by the same code that packs them."""
+    return web_libraries(default_build_cache()) / "libraries"
+
+
+def _add_answer_routes(app: Flask, program: FakeProgram) -> None:
     @app.post("/v1/chat/completions")
     def chat() -> ResponseReturnValue:
         program.chats.append(request.get_json())
         if program.failures:
             status, message, code = program.failures.pop(0)
             return jsonify(error={"message": message, "type": "server_error", "param": None, "code": code}), status
-        return Response(_Stream(program), mimetype="text/event-stream")
+        if not program.chats[-1].get("stream"):
+            message = {"role": "assistant", "content": "".join(program.reply)}
+            choice = {"index": 0, "message": message, "finish_reason": program.finish_reason}
+            return jsonify(object="chat.completion", choices=[choice])
+        return Response(_Stream(program, _chunk), mimetype="text/event-stream")
 
-    return app
+    @app.post("/apply-template")
+    def apply_template() -> ResponseReturnValue:
+        lines = [f"{message['role']}: {message['content']}\n" for message in request.get_json()["messages"]]
+        return jsonify(prompt="".join(lines) + "assistant: ")
+
+    @app.post("/v1/completions")
+    def complete() -> ResponseReturnValue:
+        program.continuations.append(request.get_json())
+        return Response(_Stream(program, _text_chunk), mimetype="text/event-stream")
+
+    @app.post("/api/attachments")
+    def attach() -> ResponseReturnValue:
+        file = request.files["file"]
+        data = file.read()
+        program.uploads.append(file.filename or "")
+        if (file.filename or "").endswith(".pdf") and not data.startswith(b"%PDF"):
+            message = "broken.pdf: expected a PDF, found something else"
+            return jsonify(
+                error={"message": message, "type": "invalid_request_error", "param": None, "code": None}
+            ), 415
+        about = {"name": file.filename, "media_type": file.mimetype, "size_bytes": len(data), "truncated": False}
+        if file.mimetype.startswith("image/"):
+            encoded = base64.b64encode(data).decode()
+            return jsonify({**about, "text": None, "image_url": f"data:{file.mimetype};base64,{encoded}"})
+        return jsonify({**about, "text": data.decode()})
 
 
 class _Stream:
     """One streamed answer; notices when it is closed before its end."""
 
-    def __init__(self, program: FakeProgram) -> None:
+    def __init__(self, program: FakeProgram, chunk: Callable[[dict[str, Any], str | None], bytes]) -> None:
         self._program = program
+        self._chunk = chunk
         self._ended = False
         self._pieces = self._generate()
 
@@ -123,23 +189,31 @@ class _Stream:
 
     def _generate(self) -> Iterator[bytes]:
         program = self._program
-        yield _chunk({"role": "assistant", "content": ""})
+        yield self._chunk({"role": "assistant", "content": ""}, None)
+        for delta in program.deltas:
+            yield self._chunk(delta, None)
+            time.sleep(program.pause_s)
         for index, piece in enumerate(program.reply):
             if index:
                 time.sleep(program.pause_s)
                 while not program.gate.wait(0.05):
                     yield b": waiting\n\n"
-            yield _chunk({"content": piece})
+            yield self._chunk({"content": piece}, None)
         self._ended = True
         if program.break_off:
             return
-        yield _chunk({}, "stop")
+        yield self._chunk({}, program.finish_reason)
         usage = {"prompt_tokens": 12, "completion_tokens": 40, "total_tokens": 52}
         yield _event({"object": "chat.completion.chunk", "choices": [], "usage": usage})
         yield b"data: [DONE]\n\n"
 
 
-def _chunk(delta: dict[str, str], reason: str | None = None) -> bytes:
+def _text_chunk(delta: dict[str, Any], reason: str | None) -> bytes:
+    choice = {"index": 0, "text": delta.get("content", ""), "finish_reason": reason}
+    return _event({"object": "text_completion", "choices": [choice]})
+
+
+def _chunk(delta: dict[str, Any], reason: str | None) -> bytes:
     choice = {"index": 0, "delta": delta, "finish_reason": reason}
     return _event({"object": "chat.completion.chunk", "choices": [choice]})
 
@@ -148,12 +222,18 @@ def _event(document: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(document, ensure_ascii=False).encode() + b"\n\n"
 
 
+class _Handler(WSGIRequestHandler):
+    """Keeps connections open, as the real server does."""
+
+    protocol_version = "HTTP/1.1"
+
+
 class FakeServer:
     """Serves a :class:`FakeProgram` on a loopback port from a background thread."""
 
     def __init__(self, program: FakeProgram, port: int = 0) -> None:
         self.program = program
-        self._server = make_server("127.0.0.1", port, create_app(program), threaded=True)
+        self._server = make_server("127.0.0.1", port, create_app(program), threaded=True, request_handler=_Handler)
         self._server.daemon_threads = True  # type: ignore[attr-defined]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 

@@ -21,9 +21,37 @@ def expect_state(page: Page, state: str) -> None:
     expect(answer(page)).to_have_attribute("data-state", state)
 
 
+def new_chat(page: Page) -> None:
+    """Begin an empty chat."""
+    button = page.locator("#new-chat")
+    (button if button.is_visible() else page.locator("#new-chat-here")).click()
+    expect(page.locator(".message")).to_have_count(0)
+
+
 def ask_afresh(page: Page, text: str) -> None:
     """Send a message as the first of a new chat and wait for the whole answer."""
-    page.get_by_role("button", name="New chat").click()
-    expect(page.locator(".message")).to_have_count(0)
+    new_chat(page)
     send(page, text)
     expect_state(page, "done")
+
+
+def row_of(page: Page, title: str) -> Locator:
+    """Return the row of the chat with this title."""
+    exactly = page.locator(".chat-title").get_by_text(title, exact=True)
+    return page.locator(".chat-row").filter(has=exactly)
+
+
+def open_chat(page: Page, title: str) -> None:
+    """Open a chat from the list."""
+    row_of(page, title).locator(".chat-open").click()
+
+
+def open_dialog(page: Page, name: str) -> Locator:
+    """Open ``settings``, ``machine`` or ``code`` from the list of chats."""
+    page.locator("#composer-input").wait_for()
+    if not page.locator("#sidebar").is_visible():
+        page.locator("#open-sidebar").click()
+    page.locator(f"#open-{name}").click()
+    dialog = page.locator(f"#{name}")
+    expect(dialog).to_be_visible()
+    return dialog

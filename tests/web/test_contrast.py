@@ -9,19 +9,23 @@ import pytest
 from web_ui.page import STATIC_FOLDER
 
 TEXT_ON = {
-    "ink": ("paper", "surface", "tint", "code-ground", "danger-ground", "warning-ground"),
-    "muted": ("paper", "surface", "tint", "code-ground"),
+    "ink": ("paper", "side", "surface", "tint", "code-ground", "danger-ground", "warning-ground"),
+    "muted": ("paper", "side", "surface", "tint", "code-ground"),
     "accent": ("paper", "surface"),
-    "danger": ("surface", "danger-ground"),
+    "danger": ("paper", "surface", "danger-ground"),
+    **{f"hl-{name}": ("code-ground",) for name in ("keyword", "string", "number", "name", "comment")},
     "on-accent": ("accent", "accent-strong"),
 }
-EDGES_ON = {"edge": ("paper", "surface"), "accent": ("paper", "surface", "tint"), "danger": ("surface",)}
+EDGES_ON = {"edge": ("paper", "side", "surface"), "accent": ("paper", "surface", "tint"), "danger": ("surface",)}
 
 
 def themes() -> dict[str, dict[str, str]]:
-    light, dark = (STATIC_FOLDER / "tokens.css").read_text(encoding="utf-8").split("@media")
-    found = {name: dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", text)) for name, text in (("l", light), ("d", dark))}
-    return {"light": found["l"], "dark": {**found["l"], **found["d"]}}
+    """Both themes; the dark one is written twice, for the system's wish and for the reader's, and must agree."""
+    text = (STATIC_FOLDER / "css" / "tokens.css").read_text(encoding="utf-8")
+    parts = re.split(r"@media|:root\[data-theme=\"dark\"\]", text)
+    light, wished, chosen = (dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", part)) for part in parts)
+    assert wished == chosen
+    return {"light": light, "dark": {**light, **chosen}}
 
 
 def luminance(colour: str) -> float:

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.web.fake_api import DEFAULT_REPLY, FakeProgram
+from tests.web.fake_api import DEFAULT_REPLY, FakeProgram, FakeServer
 from tests.web.page_driver import answer, expect_state, send
 
 WORDS = [f"word{number} " for number in range(60)]
@@ -24,7 +24,9 @@ def test_answer_streams_in_and_shows_its_speed(chat: Page, program: FakeProgram)
     program.gate.set()
     expect(answer(chat).locator(".prose")).to_have_text("Paris is the capital.")
     expect_state(chat, "done")
-    expect(answer(chat).locator(".message-facts")).to_have_text(re.compile(r"^40 tokens, [\d.,]+ tokens/s$"))
+    expect(answer(chat).locator(".message-facts")).to_have_text(
+        re.compile(r"^40 tokens · [\d.,]+ tokens/s · first after [\d.]+ s$")
+    )
     expect(chat.locator("#announcer")).to_have_text("Harbour Help says: Paris is the capital.")
     request = program.chats[0]
     assert request["stream"] is True
@@ -50,11 +52,11 @@ def test_stop_keeps_what_is_there_and_frees_the_program(chat: Page, program: Fak
     expect(answer(chat).locator(".prose")).to_have_text("word0 ")
     expect(chat.get_by_role("button", name="Send")).to_be_hidden()
     if way == "button":
-        chat.get_by_role("button", name="Stop").click()
+        chat.get_by_role("button", name="Stop", exact=True).click()
     else:
         chat.keyboard.press("Escape")
     expect_state(chat, "stopped")
-    expect(answer(chat).locator(".notice")).to_have_text("Stopped.")
+    expect(answer(chat).locator(".notice-text")).to_have_text("Stopped.")
     expect(answer(chat).locator(".prose")).to_have_text("word0 ")
     assert program.dropped.wait(10)
     expect(chat.get_by_role("button", name="Send")).to_be_visible()
@@ -67,8 +69,7 @@ def test_regenerate_replaces_the_last_answer_only(chat: Page, program: FakeProgr
     expect(chat.locator(".message")).to_have_count(4)
     expect_state(chat, "done")
     program.reply = ["Another answer."]
-    expect(chat.get_by_role("button", name="Regenerate")).to_have_count(1)
-    chat.get_by_role("button", name="Regenerate").click()
+    answer(chat).get_by_role("button", name="Write again").click()
     expect(answer(chat).locator(".prose")).to_have_text("Another answer.")
     expect(chat.locator(".message")).to_have_count(4)
     assert program.chats[2]["messages"] == program.chats[1]["messages"]
@@ -130,7 +131,10 @@ def test_draft_survives_a_reload(chat: Page) -> None:
     expect(chat.locator("#composer-input")).to_have_value("Not yet\nsent")
 
 
-def test_new_chat_while_streaming_stops_and_starts_empty(chat: Page, program: FakeProgram) -> None:
+def test_new_chat_that_is_not_kept_stops_the_old_one(page: Page, server: FakeServer, program: FakeProgram) -> None:
+    program.info["history"] = {"enabled": False, "why": "started with --no-history", "path": None}
+    chat = page
+    chat.goto(server.address)
     program.reply = WORDS
     program.gate.clear()
     send(chat, "Count")
@@ -154,7 +158,7 @@ def test_reader_who_scrolls_up_is_left_in_peace(chat: Page, program: FakeProgram
     chat.wait_for_function(f"() => ({gap})(document.querySelector('#scroller')) < 4")
     expect(chat.locator("#jump")).to_be_hidden()
     program.pause_s = 0.01
-    chat.get_by_role("button", name="Regenerate").click()
+    answer(chat).get_by_role("button", name="Write again").click()
     expect(answer(chat).locator(".prose")).to_contain_text("line 60")
     scroller.hover()
     chat.mouse.wheel(0, -400)

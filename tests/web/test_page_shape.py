@@ -35,8 +35,10 @@ def test_no_width_scrolls_sideways(page: Page, server: FakeServer, program: Fake
     page.get_by_role("button", name="Retry").click()
     expect_state(page, "done")
     assert page.evaluate(fits) is True
-    for name in ("Settings", "Machine"):
-        page.get_by_role("button", name=name).click()
+    for name in ("settings", "machine", "code"):
+        if not page.locator(f"#open-{name}").is_visible():
+            page.locator("#open-sidebar").click()
+        page.locator(f"#open-{name}").click()
         dialog = page.locator("dialog[open]")
         assert dialog.evaluate("box => box.scrollWidth <= box.clientWidth && box.offsetWidth <= innerWidth") is True
         page.keyboard.press("Escape")
@@ -69,19 +71,21 @@ def test_everything_is_reached_by_keyboard_and_focus_is_seen(chat: Page) -> None
     chat.locator("#composer-input").fill("draft")
     chat.locator(".skip-link").focus()
     reached = []
-    for _ in range(12):
+    for _ in range(24):
         chat.keyboard.press("Tab")
         name, outlined = chat.evaluate(
             "() => { const at = document.activeElement, frame = at.closest('.composer') ?? at; return"
-            " [at.id || at.textContent.trim(),"
+            " [at.id || at.getAttribute('aria-label') || at.textContent.trim(),"
             " [at, frame].some(node => getComputedStyle(node).outlineStyle !== 'none')] }"
         )
         assert outlined, name
         reached.append(name)
         if name == "send":
             break
-    expected = ["new-chat", "open-settings", "open-machine", "scroller", "Copy", "Copy", "Regenerate"]
-    assert reached == [*expected, "composer-input", "send"]
+    aside = ["close-sidebar", "new-chat", "chats-menu", "chat-search", "Hello", "More about “Hello”"]
+    foot = ["open-code", "open-machine", "open-settings"]
+    messages = ["Copy", "Edit", "Copy", "Edit", "Write again"]
+    assert reached == [*aside, *foot, "scroller", *messages, "composer-input", "attach", "send"]
 
 
 def test_only_this_machine_is_asked(chat: Page, watch: Watch) -> None:

@@ -12,7 +12,7 @@ from tests.web.page_driver import answer
 def test_shows_progress_until_the_model_is_loaded(page: Page, server: FakeServer, program: FakeProgram) -> None:
     program.health = {"status": "loading", "stage": "loading model", "progress": 0.42}
     page.goto(server.address)
-    expect(page.locator("#startup-stage")).to_have_text("Loading model")
+    expect(page.locator("#startup-stage")).to_have_text("Loading the model")
     expect(page.locator("#startup-hint")).to_have_text("42 %")
     assert page.locator("#startup-progress").evaluate("bar => bar.value") == pytest.approx(0.42)
     expect(page.locator("#composer-input")).to_be_hidden()

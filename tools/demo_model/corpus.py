@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from tools.demo_model import names, skills
 from tools.demo_model.chatml import Message
 from tools.demo_model.noise import typed
+from tools.demo_model.paraphrase import rephrased
 from tools.demo_model.patterns import expand, weight
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 SYSTEM_PROMPTS = ("You are a helpful assistant.", "Be brief and friendly.", "你是一个有用的助手。", "Answer politely.")
 KINDS = ("program", "small_talk", "unknown", "skill", "name")
-KIND_WEIGHTS = (42, 11, 17, 22, 8)
+KIND_WEIGHTS = (38, 9, 19, 30, 4)
+SKILLS = ("arithmetic", "counting", "days", "months", "spelling", "repeating")
+SKILL_WEIGHTS = (32, 14, 8, 8, 18, 20)
 NOT_WORDS = re.compile(r"[\W_]+")
 
 
@@ -67,10 +70,12 @@ class Corpus:
         """One chat, mostly in one language; somebody who gave a name is likely to ask for it later."""
         chance = self.chance
         language = "zh" if chance.random() < 0.4 else "en"
-        turns = chance.choices((1, 2, 3, 4, 5, 7), (60, 20, 10, 5, 3, 2))[0]
+        turns = chance.choices((1, 2, 3, 4, 5, 7), (28, 52, 16, 2, 1, 1))[0]
         messages = [Message("system", chance.choice(SYSTEM_PROMPTS))] if chance.random() < 0.06 else []
         name = None
-        told = chance.randrange(turns - 1) if turns > 1 and chance.random() < 0.5 else -1
+        told = (
+            min(chance.randrange(turns - 1), chance.randrange(turns - 1)) if turns > 1 and chance.random() < 0.8 else -1
+        )
         for turn in range(turns):
             now = language if chance.random() < 0.95 else ("en" if language == "zh" else "zh")
             kind = chance.choices(KINDS, KIND_WEIGHTS)[0]
@@ -101,13 +106,14 @@ class Corpus:
         if kind != "unknown":
             intent = chance.choice(self.program if kind == "program" else self.small_talk)
         pattern = chance.choices(intent.patterns[language], intent.weights[language])[0]
-        return expand(pattern, self.lists, chance), intent.answers[language], True
+        question = rephrased(expand(pattern, self.lists, chance), language, chance)
+        return question, intent.answers[language], True
 
     def _skill(self, language: str) -> tuple[str, str]:
         chance = self.chance
-        skill = chance.choices(("arithmetic", "counting", "days", "months", "spelling"), (44, 11, 13, 14, 18))[0]
-        if skill == "spelling":
-            return skills.spelling(language, chance, self.words)
+        skill = chance.choices(SKILLS, SKILL_WEIGHTS)[0]
+        if skill in ("spelling", "repeating"):
+            return getattr(skills, skill)(language, chance, self.words)
         makers = {"arithmetic": skills.arithmetic, "counting": skills.counting, "days": skills.days}
         return makers.get(skill, skills.months)(language, chance)
 

@@ -48,6 +48,21 @@ def rotate(x: Tensor, table: Tensor) -> Tensor:
     return turned.flatten(-2).to(x.dtype)
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Causal attention of ``query``, ``(batch, heads, time, head_width)``, whose heads share fewer keys and values.
+
+    Written out because PyTorch's fused attention took a third of a step on the CPU at these lengths.
+    """
+    batch, heads, time, head_width = query.shape
+    kv_heads = key.shape[1]
+    groups = heads // kv_heads
+    rows = query.reshape(batch * kv_heads, groups * time, head_width)
+    scores = torch.bmm(rows, key.reshape(batch * kv_heads, time, head_width).transpose(1, 2)) * head_width**-0.5
+    later = torch.full((time, time), float("-inf"), dtype=scores.dtype).triu(1).repeat(groups, 1)
+    shares = torch.softmax(scores + later, dim=-1, dtype=torch.float32).to(value.dtype)
+    return torch.bmm(shares, value.reshape(batch * kv_heads, time, head_width)).view(batch, heads, time, head_width)
+
+
 class Attention(nn.Module):
     """Causal self-attention with fewer key and value heads than query heads."""
 
@@ -67,10 +82,7 @@ class Attention(nn.Module):
             part(x).view(batch, time, -1, self.shape.head_width).transpose(1, 2)
             for part in (self.query, self.key, self.value)
         )
-        groups = self.shape.num_heads // self.shape.num_kv_heads
-        key = rotate(key, table).repeat_interleave(groups, dim=1)
-        value = value.repeat_interleave(groups, dim=1)
-        mixed = functional.scaled_dot_product_attention(rotate(query, table), key, value, is_causal=True)
+        mixed = attend(rotate(query, table), rotate(key, table), value)
         return self.output(mixed.transpose(1, 2).reshape(batch, time, width))
 
 

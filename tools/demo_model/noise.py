@@ -51,7 +51,7 @@ def _typed_en(text: str, chance: random.Random, *, slips: bool) -> str:
     style = chance.random()
     if style < 0.6:
         text = text[:1].upper() + text[1:]
-    elif style < 0.63:
+    elif slips and style < 0.63:
         text = text.upper()
     return text + chance.choice(("?", "?", "?", "", "", ".", "!", "??", " ?"))
 

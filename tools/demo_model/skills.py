@@ -28,8 +28,8 @@ THINGS = (
 ).split("|")
 ZH_THINGS = "个苹果|本书|块钱|只猫|个鸡蛋|支笔|张卡片|块饼干|个球|朵花|颗糖|个橘子".split("|")
 ASK = (
-    "(what is|what's|how much is|calculate|compute|tell me|can you add up|what does|"
-    "solve|give me|what do you get for|) "
+    "(what is|what's|how much is|calculate|compute|tell me|can you add up|what does|can you do|figure out|"
+    "solve|give me|what do you get for|do|please compute|let me see|the answer to|try|how about|)( |: )"
 )
 OPERATIONS = {
     "+": ("(+|plus|and|added to)", "(加|加上|+|和)"),
@@ -64,15 +64,19 @@ def arithmetic(language: str, chance: random.Random) -> Pair:
         if max(a, b) <= 20 and chance.random() < 0.3:
             first, second = ZH_NUMBERS[a], ZH_NUMBERS[b]
         pattern = (
-            f"(请问|算一下|计算|算算|帮忙算|算个数，|){first}{zh}{second}(等于几|等于多少|"
-            "是多少|是几|得多少|得几|=?|=|等于|)"
+            f"(请问|算一下|计算|算算|帮忙算|算个数，|帮我算|你来算|口算一下|我想知道|那么|){first}{zh}{second}(等于几|等于多少|"
+            "是多少|是几|得多少|得几|=?|=|等于|呢|结果是多少|答案是什么|一共是多少|)"
         )
         return expand(pattern, {}, chance), f"{a} {operation} {b} = {result}。"
     if max(a, b) <= 20 and chance.random() < 0.3:
         first, second = NUMBERS[a], NUMBERS[b]
     gap = "" if chance.random() < 0.2 else " "
     tight = f"{a}{gap}{operation}{gap}{b}"
-    pattern = tight + "( =|=|)" if chance.random() < 0.3 else f"{ASK}{first} {en} {second}( equal to| make| in total|)"
+    pattern = (
+        tight + "( =|=|)"
+        if chance.random() < 0.3
+        else f"{ASK}{first} {en} {second}( equal to| make| in total| for me| please| give|)"
+    )
     if chance.random() < 0.2:
         pattern = ASK + tight
     return expand(pattern, {}, chance), f"{a} {operation} {b} = {result}."
@@ -84,15 +88,23 @@ def _word_problem(language: str, chance: random.Random) -> Pair:
     sign, result = ("+", a + b) if more else ("-", a - b)
     if language == "zh":
         thing = chance.choice(ZH_THINGS)
-        change = "(又买了|又得到|再加上|再拿)" if more else "(吃掉|给了别人|丢了|拿走)"
-        text = f"(小明|我|妈妈|他)有{a}{thing}，{change}{b}{thing[0]}，(还有几{thing[0]}|现在有几{thing[0]}|一共多少)"
+        change = "(又买了|又得到|再加上|再拿|又来了)" if more else "(吃掉|给了别人|丢了|拿走|卖了)"
+        text = (
+            f"(小明|我|妈妈|他|桌上)(有|一共有){a}{thing}，{change}(了|){b}{thing[0]}，"
+            f"(还有几{thing[0]}|现在有几{thing[0]}|一共多少|现在有多少{thing})"
+        )
         return expand(text, {}, chance), f"{a} {sign} {b} = {result}。"
     thing = chance.choice(THINGS)
-    change = "(finds|buys|gets|is given|adds)" if more else "(loses|eats|sells|gives away|breaks)"
-    who = "(tom|she|anna|my friend|a boy|he)"
+    change = (
+        "(find|buy|receive|am given|add|collect|see|bring|pick)"
+        if more
+        else "(lose|eat|sell|give away|break|drop|throw away|lend)"
+    )
+    start = "(if |suppose |say |)(tom|she|anna|my friend|a boy|he|i|we|you|they) (has|have|had|got|own|owns)"
     text = (
-        f"(if |){who} has {a} {thing} and {change} {b}( more|), how many( {thing}|) (are there now|"
-        "are left|remain|does he have|in total)"
+        f"{start} {a} {thing}( in a box| at home|)( and| and then| then|, and|. then i|. i) {change} {b}"
+        f"( more| of them|)(,|.| -) (how many( {thing}|) (are there now|are left|remain|do i have|in total|are there|"
+        "does that make|now|altogether|do we have|is it)|what is the total|what do i have now)"
     )
     return expand(text, {}, chance), f"{a} {sign} {b} = {result}."
 
@@ -110,16 +122,20 @@ def counting(language: str, chance: random.Random) -> Pair:
     a, b = (words[start], words[end]) if chance.random() < 0.4 else (str(start), str(end))
     if language == "zh":
         pattern = (
-            f"(请|你能|帮我|能不能|)从{a}(数到|倒数到|开始数到){b}"
+            f"(请|你能|帮我|能不能|给我|麻烦|)从{a}(数到|倒数到|开始数到|往{'下' if down else '上'}数到){b}"
+            "(吧|好吗|可以吗|)"
             if first > 1 or down or chance.random() < 0.7
             else f"(请|你会|)数(到|数到){b}"
         )
         return expand(pattern, {}, chance), ", ".join(map(str, numbers)) + "。"
-    verb = "(count|please count|can you count|list the numbers|say the numbers|count for me|i want you to count)"
+    verb = (
+        "(count|please count|can you count|list the numbers|say the numbers|count for me|i want you to count|"
+        "could you count|do count|let us count|give me the numbers|start counting|name the numbers)"
+    )
     pattern = (
-        f"{verb} (down |backwards |)from {a} to {b}"
+        f"{verb} {'(down |backwards |)' if down else '(up |)'}from {a} to {b}"
         if first > 1 or down or chance.random() < 0.4
-        else f"{verb} (to|till|until) {b}"
+        else f"{verb}( up|) (to|till|until) {b}( aloud| slowly|)"
     )
     return expand(pattern, {}, chance), ", ".join(map(str, numbers)) + "."
 
@@ -138,7 +154,11 @@ def _neighbour_zh(name: str, word: str, chance: random.Random, *, after: bool) -
     side = "(后面|之后|的后面|后|的下一个|完了|的后一天)" if after else "(前面|之前|的前面|前|的上一个)"
     if word == "month":
         side = side.replace("的后一天", "过了").replace("完了", "的下个月")
-    ask = "(星期几|周几|哪一天|礼拜几|什么)" if word == "day" else "(几月|什么月|哪一个月|哪月|几月份)"
+    ask = (
+        "(星期几|周几|哪一天|礼拜几|什么|哪天|哪一个)"
+        if word == "day"
+        else "(几月|什么月|哪一个月|哪月|几月份|什么月份|哪个月份)"
+    )
     asked = name.replace("星期", chance.choice(("星期", "星期", "周", "礼拜"))) if word == "day" else name
     return expand(f"{asked}{side}(是|就是|应该是|){ask}", {}, chance)
 
@@ -146,7 +166,7 @@ def _neighbour_zh(name: str, word: str, chance: random.Random, *, after: bool) -
 def _neighbour_en(name: str, word: str, chance: random.Random, *, after: bool) -> str:
     if after:
         near, then = "after", "(next|tomorrow|then|after that)"
-        side = "(after|following|that comes after|right after|next after)"
+        side = "(after|following|that comes after|right after|next after|that is one after)"
         verb = "(comes after|follows|is after|is next after|is the one after)"
     else:
         near, then = "before", "(before|yesterday|the one before)"
@@ -158,6 +178,11 @@ def _neighbour_en(name: str, word: str, chance: random.Random, *, after: bool) -
             f"(what is|tell me|name|what's|give me) the {word} {side} {name}",
             f"(what|which) (is|{word} is it|{word} do we have) {near} {name}",
             f"if (today|it|this {word}) is {name}, what (was|is|will be|comes) {then}",
+            f"(name|say|give me|do you know|i need|i forgot|what about) the {word} {side} {name}",
+            f"(and |so |now |)(what|which one) {verb} {name}",
+            f"{name} is (over|here|now), (what|which {word}) {then}"
+            if after
+            else f"which {word} (was|is) it {side} {name}",
         )
     )
     if word == "month":
@@ -206,9 +231,9 @@ def months(language: str, chance: random.Random) -> Pair:
         )
         return expand(pattern, {}, chance), "一年有十二个月：" + "、".join(ZH_MONTHS) + "。"
     pattern = (
-        "(list|name|tell me|what are|say|recite|write down|show me|can you list|give me) (all |"
-        ")(the |)(twelve |)(months|months of the year|months in a year|names of the months)( in order|"
-        ")"
+        "(list|name|tell me|what are|say|recite|write down|show me|can you list|give me|please list|i want|"
+        "do you know|enumerate) (all |)(the |)(twelve |12 |)(months|months of the year|months in a year|"
+        "names of the months|month names)( in order| please| one by one|)"
     )
     if chance.random() < 0.3:
         pattern = "how many months (are there in|does|are in|has) (a|one|the) year( have|)"
@@ -228,7 +253,21 @@ def spelling(language: str, chance: random.Random, words: list[str]) -> Pair:
         return expand(f"({pattern})", {}, chance), "-".join(word)
     pattern = (
         "(spell|please spell|can you spell|how do you spell|how is|spell for me|how do i spell|"
-        "tell me how to spell|what are the letters of|i want you to spell) (the word |"
-        f"the name |){shown}( spelled| please| letter by letter|)"
+        "tell me how to spell|what are the letters of|i want you to spell|would you spell|show me the spelling of|"
+        "what is the spelling of|spell out|please spell out|the letters of|how would you spell|give me the letters of|"
+        f"i need the spelling of) (the word |the name |the term |word |){shown}( spelled| please| letter by letter|"
+        " for me| one letter at a time| slowly|)"
     )
     return expand(pattern, {}, chance), "-".join(word)
+
+
+def repeating(language: str, chance: random.Random, words: list[str]) -> Pair:
+    """A word or two, said again; ``words`` are known ones."""
+    text = " ".join(
+        made_up_word(chance) if chance.random() < 0.5 else chance.choice(words) for _ in range(chance.choice((1, 2, 3)))
+    )
+    if language == "zh":
+        return expand(f"(请|)(重复|跟我说|跟我读|复述|重复一遍)(：|:|一下：|){text}", {}, chance), text
+    return expand(
+        f"(please |can you |)(repeat|say|echo|repeat after me|say after me)(:| the word:|) {text}", {}, chance
+    ), text

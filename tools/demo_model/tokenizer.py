@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tools.demo_model.chatml import Message
 
 NUM_OPENING_TOKENS = 4
+NUM_SHORT_TOKENS = 24
 OPENING_WEIGHT = 3.0
 NUM_KEPT_TOKENS = 12
 HAN = "[\\u2e80-\\u9fff\\uff00-\\uffef\\u3000-\\u303f]"
@@ -60,7 +61,8 @@ def encode_dialogue(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[
     """Return the tokens of a dialogue in ChatML and how much each counts in the loss.
 
     Only what the assistant says counts. A long reply counts more than a short one, but with the square root of its
-    length; its opening tokens, where it is decided what the question is about, count most.
+    length; its opening tokens, where it is decided what the question is about, count most, and so do all of a short
+    reply, such as a sum or a name.
     """
     start, end = (tokenizer.token_to_id(token) for token in (TURN_START, TURN_END))
     newline = tokenizer.encode("\n", add_special_tokens=False).ids
@@ -78,7 +80,7 @@ def reply_weights(role: str, length: int) -> list[float]:
     """Weights of the tokens of one message."""
     if role != "assistant":
         return [0.0] * length
-    opening = min(length, NUM_OPENING_TOKENS)
+    opening = length if length <= NUM_SHORT_TOKENS else NUM_OPENING_TOKENS
     return [OPENING_WEIGHT * length**-0.5] * opening + [length**-0.5] * (length - opening)
 
 

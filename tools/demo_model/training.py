@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tools.demo_model.model import Llama
 
 Sample = tuple[list[int], list[float]]
-LENGTHS = (33, 41, 49, 65, 97, 129, 193, 257, 385)
+LENGTHS = (33, 49, 65, 97, 129, 193, 257, 385)
 log = logging.getLogger(__name__)
 
 

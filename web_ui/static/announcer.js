@@ -5,6 +5,7 @@
  */
 
 import { byId } from "./dom.js";
+import { t } from "./i18n.js";
 
 const LONGEST = 3000;
 const KEPT_MS = 4000;
@@ -14,7 +15,7 @@ let clearing = 0;
 /** @param {string} text */
 export function announce(text) {
   const region = byId("announcer", HTMLElement);
-  const cut = text.length > LONGEST ? `${text.slice(0, LONGEST)}… The answer goes on.` : text;
+  const cut = text.length > LONGEST ? `${text.slice(0, LONGEST)}… ${t("announce.goes_on")}` : text;
   region.textContent = cut;
   // Emptied again, so that it is not met a second time when the page is read through.
   clearTimeout(clearing);

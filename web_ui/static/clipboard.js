@@ -5,7 +5,9 @@
  */
 
 import { announce } from "./announcer.js";
-import { button } from "./dom.js";
+import { iconButton } from "./dom.js";
+import { t } from "./i18n.js";
+import { icon } from "./icons.js";
 
 const SHOWN_MS = 1600;
 
@@ -15,13 +17,20 @@ const SHOWN_MS = 1600;
  * @returns {HTMLButtonElement}
  */
 export function copyButton(label, text) {
-  const made = button(label, "action", () => void copy());
+  const made = iconButton(label, icon("copy"), "action action-copy", () => void copy());
 
   async function copy() {
     const copied = await write(text());
-    made.textContent = copied ? "Copied" : "Not copied: the browser refused";
-    announce(made.textContent);
-    setTimeout(() => (made.textContent = label), SHOWN_MS);
+    const result = copied ? t("copy.done") : t("copy.refused");
+    made.replaceChildren(icon(copied ? "done" : "close"));
+    made.title = result;
+    made.dataset.copied = String(copied);
+    announce(result);
+    setTimeout(() => {
+      made.replaceChildren(icon("copy"));
+      made.title = label;
+      delete made.dataset.copied;
+    }, SHOWN_MS);
   }
 
   return made;

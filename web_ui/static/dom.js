@@ -48,6 +48,22 @@ export function button(label, className, onClick) {
 }
 
 /**
+ * A button that shows only an icon; `label` is its name for screen readers and on hovering.
+ * @param {string} label
+ * @param {Node} picture
+ * @param {string} className
+ * @param {() => void} onClick
+ * @returns {HTMLButtonElement}
+ */
+export function iconButton(label, picture, className, onClick) {
+  const made = button("", className, onClick);
+  made.append(picture);
+  made.setAttribute("aria-label", label);
+  made.title = label;
+  return made;
+}
+
+/**
  * Closes a modal dialog when the darkened page around it is clicked.
  * @param {HTMLDialogElement} dialog
  */
@@ -56,7 +72,10 @@ export function closeOnBackdrop(dialog) {
     if (event.target !== dialog) return;
     const box = dialog.getBoundingClientRect();
     const inside =
-      event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
+      event.clientX >= box.left &&
+      event.clientX <= box.right &&
+      event.clientY >= box.top &&
+      event.clientY <= box.bottom;
     if (!inside) dialog.close();
   });
 }

@@ -1,0 +1,72 @@
+"""Keeps a server with a small context busy and its queue full, until it leaves.
+
+Each reply needs more than half of the context, so one runs while the others wait.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+import urllib.request
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+MAX_WAITING = 32
+NUM_PROMPTS, NUM_CHOICES = 4, 8
+NUM_TOKENS = 1500
+LIMIT_S = 60
+POLL_S = 0.02
+
+
+class Crowd:
+    """One request for 32 long replies and one for one more; a context manager that waits until all are queued."""
+
+    def __init__(self, address: str) -> None:
+        """``address`` such as ``http://127.0.0.1:8080``."""
+        self._address = address
+        host = address.removeprefix("http://")
+        self._connections = [http.client.HTTPConnection(host, timeout=LIMIT_S) for _ in range(2)]
+
+    def __enter__(self) -> Self:
+        many, one = self._connections
+        prompts = [f"number {number}" for number in range(NUM_PROMPTS)]
+        self._ask(many, {"prompt": prompts, "n": NUM_CHOICES})
+        answer = many.getresponse()
+        assert answer.status == 200, answer.read()
+        self._ask(one, {"prompt": "one more"})
+        self._wait_for(MAX_WAITING + 1)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Hang up, and wait until the server has noticed."""
+        for connection in self._connections:
+            connection.close()
+        self._wait_for(0)
+
+    def _ask(self, connection: http.client.HTTPConnection, what: dict[str, Any]) -> None:
+        body = {**what, "max_tokens": NUM_TOKENS, "ignore_eos": True, "stream": True, "logprobs": 20}
+        connection.request("POST", "/v1/completions", json.dumps(body), {"Content-Type": "application/json"})
+
+    def _wait_for(self, num_requests: int) -> None:
+        pause = threading.Event()
+        for _ in range(round(LIMIT_S / POLL_S)):
+            if self._num_requests() == num_requests:
+                return
+            pause.wait(POLL_S)
+        raise AssertionError(f"{self._num_requests()} requests are at the server instead of {num_requests}")
+
+    def _num_requests(self) -> int:
+        with urllib.request.urlopen(f"{self._address}/metrics", timeout=LIMIT_S) as answer:
+            page = answer.read().decode()
+        found = re.findall(r"^packer_requests_(?:running|waiting) ([0-9.]+)", page, re.MULTILINE)
+        assert len(found) == 2, page
+        return int(sum(map(float, found)))

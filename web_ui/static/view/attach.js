@@ -1,0 +1,134 @@
+// @ts-check
+/**
+ * Files for the next message: chosen, dropped or pasted, read by the program, shown above the field.
+ * @module
+ */
+
+import { readFile } from "../api/attachments.js";
+import { announce } from "../announcer.js";
+import { byId } from "../dom.js";
+import { t } from "../i18n.js";
+import { attachmentChip, sizeText } from "./attachment_chips.js";
+
+/**
+ * @typedef {import("../chat/message.js").Attachment} Attachment
+ * @typedef {{file: File, read: Attachment | null, controller: AbortController}} Entry
+ */
+
+export class Attach {
+  #list = byId("attachments", HTMLElement);
+  #problem = byId("attach-problem", HTMLElement);
+  #input = byId("attach-input", HTMLInputElement);
+  #button = byId("attach", HTMLButtonElement);
+  /** @type {Entry[]} */
+  #entries = [];
+  /** @type {import("../api/program.js").Info["attachments"]} */
+  #limits;
+  #onChange;
+
+  /** @param {{onChange: (waiting: boolean) => void}} handlers told whether some files are still being read */
+  constructor({ onChange }) {
+    this.#onChange = onChange;
+    this.#button.addEventListener("click", () => this.#input.click());
+    this.#input.addEventListener("change", () => {
+      this.add([...(this.#input.files ?? [])]);
+      this.#input.value = "";
+    });
+    const stage = byId("stage", HTMLElement);
+    stage.addEventListener("dragover", (event) => this.#dragged(event, true));
+    stage.addEventListener("dragleave", (event) => this.#dragged(event, false));
+    stage.addEventListener("drop", (event) => this.#dragged(event, false));
+    byId("composer-input", HTMLTextAreaElement).addEventListener("paste", (event) => {
+      const files = [...(event.clipboardData?.files ?? [])];
+      if (files.length === 0 || !this.#limits) return;
+      event.preventDefault();
+      this.add(files);
+    });
+  }
+
+  /** @param {import("../api/program.js").Info} info */
+  show({ attachments }) {
+    this.#limits = attachments;
+    this.#button.hidden = !attachments;
+  }
+
+  get hasFiles() {
+    return this.#entries.length > 0;
+  }
+
+  /** @returns {Attachment[]} the files that were read, which are then no longer here */
+  take() {
+    const read = this.#entries.flatMap((entry) => (entry.read ? [entry.read] : []));
+    this.#entries = [];
+    this.#render();
+    return read;
+  }
+
+  /** @param {File[]} files */
+  add(files) {
+    const limits = this.#limits;
+    if (!limits) return;
+    this.#say("");
+    for (const file of files) {
+      if (file.type.startsWith("image/") && !limits.images) this.#say(t("attach.no_images", { why: limits.why }));
+      else if (file.size > limits.max_bytes) {
+        this.#say(
+          t("attach.too_large", { name: file.name, size: sizeText(file.size), limit: sizeText(limits.max_bytes) }),
+        );
+      } else void this.#read(file);
+    }
+  }
+
+  /** @param {File} file */
+  async #read(file) {
+    /** @type {Entry} */
+    const entry = { file, read: null, controller: new AbortController() };
+    this.#entries.push(entry);
+    this.#render();
+    try {
+      entry.read = await readFile(file, entry.controller.signal);
+      announce(t("attach.added", { name: file.name }));
+    } catch (error) {
+      if (!entry.controller.signal.aborted)
+        this.#say(t("attach.failed", { name: file.name, reason: error instanceof Error ? error.message : "" }));
+      this.#entries = this.#entries.filter((other) => other !== entry);
+    }
+    this.#render();
+  }
+
+  #render() {
+    this.#list.hidden = this.#entries.length === 0;
+    this.#list.replaceChildren(
+      ...this.#entries.map((entry) => {
+        const shown = entry.read ?? { name: entry.file.name, media_type: entry.file.type, size_bytes: entry.file.size };
+        return attachmentChip(shown, () => this.#remove(entry), entry.read ? "" : t("attach.reading"));
+      }),
+    );
+    this.#onChange(this.#entries.some((entry) => entry.read === null));
+  }
+
+  /** @param {Entry} entry */
+  #remove(entry) {
+    entry.controller.abort();
+    this.#entries = this.#entries.filter((other) => other !== entry);
+    this.#render();
+    byId("composer-input", HTMLTextAreaElement).focus();
+  }
+
+  /** @param {string} problem */
+  #say(problem) {
+    this.#problem.hidden = problem === "";
+    this.#problem.textContent = problem;
+  }
+
+  /**
+   * @param {DragEvent} event
+   * @param {boolean} isOver
+   */
+  #dragged(event, isOver) {
+    if (!this.#limits || !event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    document.documentElement.classList.toggle("dropping", isOver);
+    if (event.type === "drop") this.add([...event.dataTransfer.files]);
+  }
+}
