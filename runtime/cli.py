@@ -336,7 +336,7 @@ def _claim(contents: Contents | None) -> Instance | None:
 
 def _is_plain(options: dict[str, Any]) -> bool:
     """Whether the program was started as by a double click: nothing that asks for a server of its own."""
-    return all(value is None or value is False for name, value in options.items() if name != "verbose")
+    return all(value is None or value is False or value == () for name, value in options.items() if name != "verbose")
 
 
 def _show_running(instance: Instance, settings: Settings) -> bool:

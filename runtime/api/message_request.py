@@ -40,7 +40,7 @@ def parse_message_request(document: dict[str, Any], *, needs_limit: bool = True)
         template=make_options(message_tool_options(document), reasoning),
         sampling=sampling_fields(document),
         max_tokens=limit,
-        stop=stop_strings(document, "stop_sequences"),
+        stop=stop_strings(document, "stop_sequences", may_be_single=False),
     )
 
 

@@ -112,6 +112,7 @@ def count_tokens() -> Response:
 
 
 def _ending(finished: Finished, request: ChatRequest, *, calls_tools: bool) -> dict[str, Any]:
+    """Say why the reply ended."""
     if finished.reason == "length":
         return {"stop_reason": "max_tokens", "stop_sequence": None}
     if calls_tools:

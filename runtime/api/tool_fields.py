@@ -46,6 +46,8 @@ def message_tool_options(document: dict[str, Any]) -> dict[str, Any]:
     """Return the same from a request of Anthropic's API."""
     tools = _tools(document, _message_tool)
     wanted = mapping(document, "tool_choice") or {}
+    if wanted.get("type") is None and document.get("tool_choice") is not None:
+        raise wrong("tool_choice.type", "auto, any, tool or none", None)
     kind = choice(wanted, "type", ("auto", "any", "tool", "none"), "tool_choice.") or "auto"
     parallel = {"parallel_tool_calls": False} if flag(wanted, "disable_parallel_tool_use", "tool_choice.") else {}
     if kind == "tool":

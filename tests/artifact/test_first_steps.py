@@ -113,3 +113,14 @@ def test_packer_run_starts_a_bare_model_and_a_packed_file(launch: program.Launch
     packed = program.packer("run", launch.path, *arguments)
     assert bare.returncode == packed.returncode == 0, bare.stderr + packed.stderr
     assert bare.stdout == packed.stdout
+
+
+def test_a_second_start_opens_the_running_chat(packed: Path, runtime_cache: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a chat of its own"
+    path.write_bytes(packed.read_bytes())
+    path.chmod(0o755)
+    twice = program.Launcher(path, runtime_cache)
+    with twice.serving() as server:
+        done = twice.run()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"Already running at {server.address}" in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import random
 import subprocess
 import sys
@@ -74,7 +75,7 @@ def unsplit(name: str, model: Path) -> Contestant:
     return Contestant(
         name=name,
         command=[sys.executable, "-m", "tests.bench.unsplit_server", str(model), "--ctx-size", str(CONTEXT_TOKENS)],
-        environment={"PYTHONPATH": str(program.CHECKOUT), "HOME": str(program.CHECKOUT), "PATH": "/usr/bin:/bin"},
+        environment={**os.environ, "PYTHONPATH": str(program.CHECKOUT)},
     )
 
 

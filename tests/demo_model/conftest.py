@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="package")
 def demo(runtime_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chats]:
     """Chats with the packed model."""
-    path = tmp_path_factory.mktemp("demo") / "chat.exe"
+    path = tmp_path_factory.mktemp("demo") / "chat"
     done = program.packer("build", "demo", "-o", path)
     assert done.returncode == 0, done.stderr
     with program.Launcher(path, runtime_cache).serving() as server:

@@ -10,7 +10,7 @@ from runtime.browser import child_environment, has_display, open_page, start_ope
 from runtime.llama.library import CpuVariant
 from runtime.llama.log import LEVEL_CONT, LEVEL_DEBUG, LEVEL_ERROR, LEVEL_INFO, LogCollector
 from runtime.llama.native_linux import variant_in_maps
-from runtime.memory import available_bytes
+from runtime.memory import available_bytes, usage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +85,14 @@ def test_the_browser_is_started_with_a_clean_environment(tmp_path: Path) -> None
 
 def test_no_browser_at_all(tmp_path: Path) -> None:
     assert not open_page("http://127.0.0.1:1/", {"PATH": str(tmp_path)})
+
+
+def test_memory_in_use_tells_its_own_from_what_is_mapped(tmp_path: Path) -> None:
+    assert usage(tmp_path) is None
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemAvailable:    2048 kB\n")
+    (tmp_path / "proc/self/status").write_text("Name:\tchat\nRssAnon:\t  100 kB\nRssFile:\t 7 kB\nRssShmem:\t 1 kB\n")
+    assert usage(tmp_path) == {"own_bytes": 102_400, "mapped_bytes": 7168, "available_bytes": 2 << 20}
 
 
 def test_memory_is_the_tightest_limit(tmp_path: Path) -> None:

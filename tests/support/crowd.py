@@ -13,6 +13,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 MAX_WAITING = 32
@@ -20,6 +21,13 @@ NUM_PROMPTS, NUM_CHOICES = 4, 8
 NUM_TOKENS = 1500
 LIMIT_S = 60
 POLL_S = 0.02
+
+
+def ask_beside_crowds(address: str, ask: Callable[[], object]) -> None:
+    """Ask beside a crowd until ``ask`` raises, a few times at most: one of the crowd's replies may just have ended."""
+    for _ in range(8):
+        with Crowd(address):
+            ask()
 
 
 class Crowd:

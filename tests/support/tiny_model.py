@@ -58,13 +58,19 @@ def vocabulary(marks: Sequence[str] = ()) -> tuple[list[str], list[float], list[
     pieces = ["▁", *letters[1:], *(f"▁{word}" for word in WORDS), *WORDS]
     pieces = list(dict.fromkeys(pieces))
     scores = [0.0] * len(tokens) + [float(len(piece)) - 100.0 for piece in pieces]
-    more = [mark for mark in marks if mark not in tokens]
+    more = [mark for mark in marks if mark not in tokens + pieces]
     scores += [0.0] * len(more)
     return tokens + pieces + more, scores, types + [NORMAL] * len(pieces) + [CONTROL] * len(more)
 
 
 def write_tiny_model(
-    path: Path, *, seed: int = 7, layers: int = LAYERS, template: str | None = CHAT_TEMPLATE, marks: Sequence[str] = ()
+    path: Path,
+    *,
+    seed: int = 7,
+    layers: int = LAYERS,
+    template: str | None = CHAT_TEMPLATE,
+    marks: Sequence[str] = (),
+    context_length: int = CONTEXT_LENGTH,
 ) -> None:
     """Write a loadable Llama-architecture GGUF of about a megabyte with random weights."""
     import gguf
@@ -72,7 +78,7 @@ def write_tiny_model(
 
     tokens, scores, types = vocabulary(marks)
     writer = gguf.GGUFWriter(path, "llama")
-    _write_metadata(writer, layers)
+    _write_metadata(writer, layers, context_length)
     writer.add_tokenizer_model("llama")
     writer.add_tokenizer_pre("default")
     writer.add_token_list(tokens)
@@ -94,12 +100,12 @@ def write_tiny_model(
     writer.close()
 
 
-def _write_metadata(writer: gguf.GGUFWriter, layers: int) -> None:
+def _write_metadata(writer: gguf.GGUFWriter, layers: int, context_length: int) -> None:
     import gguf
 
     writer.add_name("Tiny model")
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
-    writer.add_context_length(CONTEXT_LENGTH)
+    writer.add_context_length(context_length)
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(layers)
     writer.add_feed_forward_length(FEED_FORWARD)

@@ -33,18 +33,28 @@ class Wine:
 
     @contextlib.contextmanager
     def kept_running(self) -> Iterator[None]:
-        """Keep one program running that does nothing."""
+        """Keep one program running that does nothing, and with it Wine's services, which inherit its streams.
+
+        Services that another program starts would hold that one's streams open, and who reads them would never see
+        their end; so this waits until the program answers.
+        """
         idle = subprocess.Popen(
             ["wine", "cmd.exe"],
             env=self.environment(),
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
+        assert idle.stdin is not None
+        assert idle.stdout is not None
         try:
+            assert idle.stdout.readline()
             yield
         finally:
-            idle.communicate(b"exit\r\n", timeout=60)
+            idle.stdin.write(b"exit\r\n")
+            idle.stdin.close()
+            idle.wait(timeout=60)
+            idle.stdout.close()
 
     @property
     def local_app_data(self) -> Path:

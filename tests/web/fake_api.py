@@ -79,7 +79,7 @@ class FakeProgram:
     break_off: bool = False
     """Whether a stream ends without its end mark."""
     gate: threading.Event = field(default_factory=threading.Event)
-    """While unset, no stream goes beyond its first piece."""
+    """While unset, no stream goes beyond its first piece and no file is read."""
     chats: list[dict[str, Any]] = field(default_factory=list)
     """The chat requests so far."""
     dropped: threading.Event = field(default_factory=threading.Event)
@@ -155,6 +155,7 @@ def _add_answer_routes(app: Flask, program: FakeProgram) -> None:
     def attach() -> ResponseReturnValue:
         file = request.files["file"]
         data = file.read()
+        program.gate.wait(10)
         program.uploads.append(file.filename or "")
         if (file.filename or "").endswith(".pdf") and not data.startswith(b"%PDF"):
             message = "broken.pdf: expected a PDF, found something else"

@@ -23,6 +23,7 @@ def expect_state(page: Page, state: str) -> None:
 
 def new_chat(page: Page) -> None:
     """Begin an empty chat."""
+    page.locator("#composer-input").wait_for()
     button = page.locator("#new-chat")
     (button if button.is_visible() else page.locator("#new-chat-here")).click()
     expect(page.locator(".message")).to_have_count(0)
@@ -42,8 +43,10 @@ def row_of(page: Page, title: str) -> Locator:
 
 
 def open_chat(page: Page, title: str) -> None:
-    """Open a chat from the list."""
-    row_of(page, title).locator(".chat-open").click()
+    """Open a chat from the list, until the address names it."""
+    opened = row_of(page, title).locator(".chat-open")
+    opened.click()
+    expect(opened).to_have_attribute("aria-current", "true")
 
 
 def open_dialog(page: Page, name: str) -> Locator:

@@ -107,6 +107,18 @@ def test_files_are_attached_removed_and_sent_with_the_message(chat: Page, progra
     expect(chat.locator(".message-user .attachment-name")).to_have_text("a.py")
 
 
+def test_message_waits_for_the_files_that_are_still_read(chat: Page, program: FakeProgram) -> None:
+    program.gate.clear()
+    chat.locator("#attach-input").set_input_files([text_file("slow.txt", "low water at noon")])
+    expect(chat.locator("#attachments .attachment-note")).to_have_text("Reading …")
+    send(chat, "When?")
+    expect(chat.locator("#composer-input")).to_have_value("When?")
+    assert program.chats == []
+    program.gate.set()
+    expect_state(chat, "done")
+    assert "low water at noon" in program.chats[0]["messages"][0]["content"]
+
+
 def test_file_alone_can_be_sent_and_names_the_chat(chat: Page, program: FakeProgram) -> None:
     chat.locator("#attach-input").set_input_files([text_file("log.txt", "all well")])
     expect(chat.get_by_role("button", name="Send")).to_be_enabled()

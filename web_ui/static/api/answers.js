@@ -36,7 +36,9 @@ export async function* streamAnswer(request, signal) {
  */
 export async function* streamRest(request, text, signal) {
   const { messages, ...sampling } = request;
-  const { prompt } = await call("POST", "/apply-template", { messages }, { signal });
+  // An answer has begun, so the thinking is over.
+  const template = { messages, chat_template_kwargs: { enable_thinking: false } };
+  const { prompt } = await call("POST", "/apply-template", template, { signal });
   yield* stream("/v1/completions", { ...sampling, prompt: `${prompt}${text}` }, signal, textEvents);
 }
 

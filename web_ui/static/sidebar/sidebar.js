@@ -30,6 +30,8 @@ export class Sidebar {
   /** Whether the list is being fetched, and whether it must be again. */
   #fetching = false;
   #stale = false;
+  /** Until the chat that the address names is open, the address leads. */
+  #isReadingAddress = false;
 
   /**
    * @param {Workspace} workspace
@@ -102,6 +104,7 @@ export class Sidebar {
   }
 
   async #fetch() {
+    if (!this.#isReadingAddress) this.#nameInAddress();
     this.#stale = true;
     if (this.#fetching) return;
     this.#fetching = true;
@@ -111,7 +114,6 @@ export class Sidebar {
         const chats = await this.#workspace.store.list(this.#list.query);
         this.#list.show(chats, this.#workspace.current.id, this.#workspace.writing);
       }
-      this.#nameInAddress();
       this.render();
     } catch (error) {
       this.problem(error instanceof Error ? error.message : String(error));
@@ -137,11 +139,14 @@ export class Sidebar {
       if (this.#workspace.current.id) this.#workspace.startChat();
       return;
     }
+    this.#isReadingAddress = true;
     try {
       await this.#workspace.open(id);
     } catch (error) {
       history.replaceState(null, "", location.pathname);
       throw error;
+    } finally {
+      this.#isReadingAddress = false;
     }
     void this.#fetch();
   }

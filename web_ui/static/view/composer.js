@@ -23,6 +23,8 @@ export class Composer {
   #busy = false;
   /** Whether files are still being read. */
   #waiting = false;
+  /** Whether the message is to be sent as soon as they are read. */
+  #sendWhenRead = false;
   #handlers;
 
   /** @param {ComposerHandlers} handlers */
@@ -63,6 +65,9 @@ export class Composer {
   filesChanged(waiting) {
     this.#waiting = waiting;
     this.#show();
+    if (waiting || !this.#sendWhenRead) return;
+    this.#sendWhenRead = false;
+    this.#submit();
   }
 
   /** Puts the cursor into the field, unless that would open an on-screen keyboard. */
@@ -91,6 +96,7 @@ export class Composer {
   }
 
   #submit() {
+    this.#sendWhenRead = this.#waiting && !this.#busy;
     if (this.#busy || this.#waiting || this.#isEmpty) return;
     const text = this.text;
     this.text = "";
@@ -99,6 +105,7 @@ export class Composer {
   }
 
   #changed() {
+    this.#sendWhenRead = false;
     sessionStorage.setItem(DRAFT_KEY, this.text);
     this.#show();
   }
