@@ -126,8 +126,6 @@ def _program_name() -> str:
 
 def build_command(program: str) -> click.Command:
     """Make the click command, its help naming ``program``."""
-    from runtime.llama.kv_types import KV_TYPES
-
     port = click.IntRange(0, 65535)
     options: list[click.Parameter] = [
         click.Option(["-p", "--prompt"], metavar="TEXT", help="Answer TEXT once and exit; '-' reads standard input."),
@@ -151,18 +149,7 @@ def build_command(program: str) -> click.Command:
         ),
         click.Option(["--port"], type=port, help="Port of the web server; must be free. 0: any free one."),
         click.Option(["--browser/--no-browser"], default=None, help="Open the page in the browser, or don't."),
-        click.Option(["--threads"], type=click.IntRange(0, 4096), help="Threads to compute with. 0: automatic."),
-        click.Option(["--gpu"], metavar="NAME", help="auto, off, vulkan, cuda, or (part of) the name of a device."),
-        click.Option(
-            ["--gpu-layers"], type=click.IntRange(0), help="Layers of the model on the GPU. Default: what fits."
-        ),
-        click.Option(["--ctx-size"], type=click.IntRange(0), help="Context in tokens. 0: the model's limit."),
-        click.Option(["--kv-type"], type=click.Choice([*KV_TYPES]), help="Number format of the KV cache."),
-        click.Option(
-            ["--context-shift/--no-context-shift"],
-            default=None,
-            help="Drop the oldest part of a chat that is too long.",
-        ),
+        *_computing_options(),
         click.Option(["--temperature"], type=click.FloatRange(0, 100), help="Randomness. 0: always the likeliest."),
         click.Option(["--seed"], type=int, help="Seed of the random numbers, for repeatable replies."),
         click.Option(["--max-tokens"], type=click.IntRange(1), help="Longest reply in tokens."),
@@ -188,6 +175,26 @@ def build_command(program: str) -> click.Command:
         help=HELP.format(program=program),
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+
+
+def _computing_options() -> list[click.Parameter]:
+    """What computes, and with how much memory."""
+    from runtime.llama.kv_types import KV_TYPES
+
+    return [
+        click.Option(["--threads"], type=click.IntRange(0, 4096), help="Threads to compute with. 0: automatic."),
+        click.Option(["--gpu"], metavar="NAME", help="auto, off, vulkan, cuda, or (part of) the name of a device."),
+        click.Option(
+            ["--gpu-layers"], type=click.IntRange(0), help="Layers of the model on the GPU. Default: what fits."
+        ),
+        click.Option(["--ctx-size"], type=click.IntRange(0), help="Context in tokens. 0: the model's limit."),
+        click.Option(["--kv-type"], type=click.Choice([*KV_TYPES]), help="Number format of the KV cache."),
+        click.Option(
+            ["--context-shift/--no-context-shift"],
+            default=None,
+            help="Drop the oldest part of a chat that is too long.",
+        ),
+    ]
 
 
 def run(**options: Any) -> int:
