@@ -135,7 +135,7 @@ def test_a_file_without_gpu_support_says_so(launch: program.Launcher) -> None:
 
 def test_settings_choose_and_can_be_locked(tiny_model: Path, runtime_cache: Path, tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
-    config.write_text('locked = ["gpu"]\n[gpu]\nuse = "off"\n')
+    config.write_text('locked = ["gpu.use"]\n[gpu]\nuse = "off"\n')
     built = program.packer("build", tiny_model, "-c", config, "-o", tmp_path / "chat", "--gpu", "vulkan")
     assert built.returncode == 0, built.stderr
     launcher = program.Launcher(tmp_path / "chat", runtime_cache)
