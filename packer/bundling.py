@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from packer import __version__
@@ -16,6 +16,7 @@ from packer.container.writer import ContainerWriter, complete_or_nothing, digest
 from packer.errors import OutputError
 from packer.gguf import inspect_adapter, inspect_model, model_source
 from packer.programs import WINDOWS, WINDOWS_MAX_BYTES, WINDOWS_SUFFIX, native_launchers, program_for
+from packer.runtimes.backends import combined_id, copy_backend, read_document
 from packer.runtimes.licences import merged_documents
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from packer.container.config import BundleConfig
     from packer.container.reader import Bundle
     from packer.gguf import AdapterInfo, ModelInfo, ModelSource
+    from packer.runtimes.backends import StoredBackend
     from packer.runtimes.store import StoredRuntime
 
 MAX_LAUNCHER_BYTES = 16 * 1024 * 1024
@@ -36,7 +38,8 @@ class BundlePlan:
     """Everything a bundle is made of, checked before the first byte is written; ``model`` may be absent.
 
     ``program`` makes the program in front from the native launchers, which stand in the file as well when there are
-    several. A file larger than ``split_at_bytes`` leaves the model in a file of its own.
+    several. A file larger than ``split_at_bytes`` leaves the model in a file of its own. ``backends`` are the GPU
+    backends of any of the systems.
     """
 
     output: Path
@@ -44,6 +47,7 @@ class BundlePlan:
     runtimes: tuple[StoredRuntime, ...]
     model: PlannedModel | None
     adapters: tuple[PlannedAdapter, ...] = ()
+    backends: tuple[StoredBackend, ...] = ()
     windowed: bool = False
     split_at_bytes: int | None = None
     program: Callable[[Mapping[str, bytes]], bytes] = program_for
@@ -59,7 +63,13 @@ class BundlePlan:
         model_bytes = self.model.source.size_bytes if self.model else 0
         model_bytes += sum(one.source.size_bytes + layout.MODEL_ALIGNMENT_BYTES for one in self.adapters)
         runtime_bytes = sum(runtime.size_bytes for runtime in self.runtimes)
+        runtime_bytes += sum(backend.size_bytes for backend in self.backends)
         return model_bytes + runtime_bytes + 2 * layout.MODEL_ALIGNMENT_BYTES + (1 << 20)
+
+    def runtime_id(self, runtime: StoredRuntime) -> str:
+        """The id of a runtime in this file; with backends in it, it has one of its own."""
+        own = [backend for backend in self.backends if backend.target == runtime.target]
+        return combined_id(runtime.summary.runtime_id, own)
 
     @property
     def is_too_large_for_windows(self) -> bool:
@@ -183,9 +193,12 @@ def _write_program(
         for target, program in _launchers(plan, bundles).items():
             writer.add_bytes(layout.launcher_name(target), program, mode=0o755, compress_level=COMPRESS_LEVEL)
     documents = [bundle.read(layout.SBOM_NAME) for bundle in bundles]
+    documents += [read_document(backend) for backend in plan.backends]
     writer.add_bytes(layout.SBOM_NAME, merged_documents(documents), compress_level=COMPRESS_LEVEL)
-    for bundle in bundles:
-        _copy_runtime(writer, bundle)
+    for runtime, bundle in zip(plan.runtimes, bundles, strict=True):
+        _copy_runtime(writer, bundle, plan.runtime_id(runtime))
+    for backend in plan.backends:
+        copy_backend(writer, backend)
     if plan.model is not None and weights is None:
         writer.add_segments(plan.model.entry, plan.model.source.header, plan.model.source.segments)
     for adapter in plan.adapters:
@@ -196,12 +209,14 @@ def _write_program(
     writer.finish(manifest)
 
 
-def _copy_runtime(writer: ContainerWriter, runtime: Bundle) -> None:
+def _copy_runtime(writer: ContainerWriter, runtime: Bundle, runtime_id: str) -> None:
     """Copy a runtime's files and licences; a licence whose text differs from another runtime's gets its own name."""
     digests = runtime.manifest.sha256
     (target,) = runtime.manifest.targets
     for name in runtime.entries:
-        if name.startswith(layout.RUNTIME_PREFIX):
+        if name == layout.runtime_id_name(target):
+            writer.add_bytes(name, f"{runtime_id}\n".encode())
+        elif name.startswith(layout.RUNTIME_PREFIX):
             writer.add_copy(runtime, name, digests[name])
         elif name.startswith(layout.LICENSES_PREFIX) and writer.sha256.get(name) != digests[name]:
             own = name if name not in writer.sha256 else f"{name.removesuffix('.txt')}-{target}.txt"
@@ -213,7 +228,9 @@ def _manifest(plan: BundlePlan, writer: ContainerWriter, weights: ExternalWeight
         packer_version=__version__,
         title=plan.config.title or (plan.model.info.name if plan.model else "packer"),
         model=_model_summary(plan.model, is_inside=weights is None) if plan.model else None,
-        targets={runtime.target: runtime.summary for runtime in plan.runtimes},
+        targets={
+            runtime.target: replace(runtime.summary, runtime_id=plan.runtime_id(runtime)) for runtime in plan.runtimes
+        },
         launcher_bytes=writer.launcher_bytes,
         launcher_sha256=writer.launcher_sha256,
         sha256=writer.sha256,

@@ -74,7 +74,7 @@ class Facts:
 
     model_name: str
     model: dict[str, Any]
-    device: dict[str, str]
+    device: dict[str, Any]
     cpu_variant: str
     threads: dict[str, Any]
     version: str

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.bundle import Contents, ModelSource
+    from runtime.devices.report import DeviceReport
     from runtime.instance import Instance
     from runtime.llama.library import Library
     from runtime.session import Session
@@ -39,6 +40,8 @@ Examples:
 MODES = ("prompt", "cli", "info", "verify", "licenses", "version", "assimilate")
 EXTRACT_OPTION = "--extract-pdf"
 """Not for people: the program starts itself with it to read a PDF, see runtime/attachments/pdf.py."""
+CHILD_OPTION = "--internal-device-task"
+"""Nor this: it starts itself so to ask a driver, see runtime/devices/child.py."""
 EXIT_BROKEN_PIPE = 141
 UNEXPECTED = 1
 
@@ -46,6 +49,10 @@ UNEXPECTED = 1
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; every failure is one sentence on standard error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == [CHILD_OPTION]:
+        from runtime.devices.tasks import run_task
+
+        return run_task(arguments[1])
     if arguments == [EXTRACT_OPTION]:
         from runtime.attachments import pdf_text
 
@@ -119,8 +126,6 @@ def _program_name() -> str:
 
 def build_command(program: str) -> click.Command:
     """Make the click command, its help naming ``program``."""
-    from runtime.llama.kv_types import KV_TYPES
-
     port = click.IntRange(0, 65535)
     options: list[click.Parameter] = [
         click.Option(["-p", "--prompt"], metavar="TEXT", help="Answer TEXT once and exit; '-' reads standard input."),
@@ -144,14 +149,7 @@ def build_command(program: str) -> click.Command:
         ),
         click.Option(["--port"], type=port, help="Port of the web server; must be free. 0: any free one."),
         click.Option(["--browser/--no-browser"], default=None, help="Open the page in the browser, or don't."),
-        click.Option(["--threads"], type=click.IntRange(0, 4096), help="Threads to compute with. 0: automatic."),
-        click.Option(["--ctx-size"], type=click.IntRange(0), help="Context in tokens. 0: the model's limit."),
-        click.Option(["--kv-type"], type=click.Choice([*KV_TYPES]), help="Number format of the KV cache."),
-        click.Option(
-            ["--context-shift/--no-context-shift"],
-            default=None,
-            help="Drop the oldest part of a chat that is too long.",
-        ),
+        *_computing_options(),
         click.Option(["--temperature"], type=click.FloatRange(0, 100), help="Randomness. 0: always the likeliest."),
         click.Option(["--seed"], type=int, help="Seed of the random numbers, for repeatable replies."),
         click.Option(["--max-tokens"], type=click.IntRange(1), help="Longest reply in tokens."),
@@ -177,6 +175,26 @@ def build_command(program: str) -> click.Command:
         help=HELP.format(program=program),
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+
+
+def _computing_options() -> list[click.Parameter]:
+    """What computes, and with how much memory."""
+    from runtime.llama.kv_types import KV_TYPES
+
+    return [
+        click.Option(["--threads"], type=click.IntRange(0, 4096), help="Threads to compute with. 0: automatic."),
+        click.Option(["--gpu"], metavar="NAME", help="auto, off, vulkan, cuda, or (part of) the name of a device."),
+        click.Option(
+            ["--gpu-layers"], type=click.IntRange(0), help="Layers of the model on the GPU. Default: what fits."
+        ),
+        click.Option(["--ctx-size"], type=click.IntRange(0), help="Context in tokens. 0: the model's limit."),
+        click.Option(["--kv-type"], type=click.Choice([*KV_TYPES]), help="Number format of the KV cache."),
+        click.Option(
+            ["--context-shift/--no-context-shift"],
+            default=None,
+            help="Drop the oldest part of a chat that is too long.",
+        ),
+    ]
 
 
 def run(**options: Any) -> int:
@@ -260,8 +278,29 @@ def _describe(contents: Contents | None, options: dict[str, Any]) -> int:
     if options["licenses"]:
         describe.show_licenses(path)
     elif contents is not None:
-        describe.show_info(contents, as_json=options["json"])
+        describe.show_info(contents, _device(contents, options), as_json=options["json"])
     return 0
+
+
+def _device(contents: Contents, options: dict[str, Any]) -> DeviceReport | None:
+    """Say what would compute if the packed model were loaded now."""
+    from runtime.llama.library import load_library
+    from runtime.loading import demand_of
+    from runtime.session import placing_for
+
+    if contents.model is None:
+        return None
+    settings = _settings(contents, options)
+    placing = placing_for(settings, contents.model, environ=os.environ)
+    known = placing.without_device()
+    if known is not None:
+        return known
+    library = load_library()
+    try:
+        demand = demand_of(settings.context_size, settings.kv_type, shift=settings.context_shift)
+        return placing.preview(library, contents.model.file, demand)
+    finally:
+        library.silence()
 
 
 def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
@@ -293,7 +332,7 @@ def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
         )
     from runtime.session import open_session
 
-    return _run_terminal(open_session(library, settings, source, version=version), options)
+    return _run_terminal(open_session(library, settings, source, version=version, environ=os.environ), options)
 
 
 def _claim(contents: Contents | None) -> Instance | None:

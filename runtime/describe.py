@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from packer.container.reader import Bundle
     from runtime.bundle import Contents, ModelSource
+    from runtime.devices.report import DeviceReport
 
 DEVELOPMENT = "development"
 MEBIBYTE = 1 << 20
@@ -43,9 +44,9 @@ def info_document(contents: Contents) -> dict[str, Any]:
     }
 
 
-def show_info(contents: Contents, *, as_json: bool) -> None:
-    """Print what the packed file is."""
-    document = info_document(contents)
+def show_info(contents: Contents, device: DeviceReport | None, *, as_json: bool) -> None:
+    """Print what the packed file is, and what its model would run on here."""
+    document = info_document(contents) | {"device": device.to_json() if device else None}
     if as_json:
         say(json.dumps(document, indent=2, ensure_ascii=False, default=list))
         return
@@ -60,6 +61,8 @@ def show_info(contents: Contents, *, as_json: bool) -> None:
     _say_adapters(document["adapters"])
     if document["weights"]:
         say_fact("Weights", document["weights"]["file"], "a file of its own; it belongs beside this one")
+    if device is not None:
+        say_fact("Device", device.name, device.why)
     for name, target in document["targets"].items():
         say_fact("Runs on", name, f"llama.cpp {target['llama_cpp']}, Python {target['python']}")
     locked = document["config"].get("locked") or ()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from packer.errors import EXIT_INTERRUPTED
 from runtime.browser import has_display, open_page
+from runtime.devices.report import LOOKING
 from runtime.history.history import LOCKED_OFF, SWITCHED_OFF, History, kept_in
 from runtime.report import say, say_fact
 from runtime.server import WebServer, bind
@@ -96,7 +97,7 @@ def serve(
     stop = StopSignal()
     stop.install()
     listener = bind(settings.port, explicit=settings.port_is_explicit)
-    session = open_session(library, settings, source, version=version, on_quit=stop.set)
+    session = open_session(library, settings, source, version=version, environ=environ, on_quit=stop.set)
     session.service.facts.address = listener.address
     if instance is not None:
         session.service.facts.instance = instance.id
@@ -104,7 +105,7 @@ def serve(
     history = _history(settings, source, environ, data_directory)
     try:
         session.engine.start()
-        _announce_machine(session)
+        announced = _announce_machine(session)
         server = _start_server(session, listener, history, environ)
         context = choose_context(settings.context_size, source.context_length)
         say_fact("Context", f"{context.size_tokens:,} tokens", context.why)
@@ -113,6 +114,8 @@ def serve(
         say("Press Ctrl-C to quit.")
         try:
             if _wait_for_model(session, stop):
+                if not announced:
+                    _announce_device(session)
                 open_browser(listener.address, settings, environ)
             while not stop.wait(POLL_S):
                 pass
@@ -147,11 +150,19 @@ def _start_server(session: Session, listener: Listener, history: History, enviro
     return server
 
 
-def _announce_machine(session: Session) -> None:
-    facts = session.service.facts
-    say_fact("Device", facts.device["name"], facts.device["why"])
+def _announce_machine(session: Session) -> bool:
+    """Say what computes; ``False`` when the device is not known before the model is loaded."""
+    known: bool = session.service.facts.device != LOOKING.to_json()
+    if known:
+        _announce_device(session)
     say_fact("CPU variant", session.variant.name, ", ".join(session.variant.features))
     say_fact("Threads", str(session.threads.count), session.threads.why)
+    return known
+
+
+def _announce_device(session: Session) -> None:
+    facts = session.service.facts
+    say_fact("Device", facts.device["name"], facts.device["why"])
 
 
 def _announce_history(history: History) -> None:

@@ -6,12 +6,15 @@ import logging
 from typing import TYPE_CHECKING
 
 from packer.errors import InputError, MachineError
+from runtime.devices.attempts import Demand
 from runtime.engine.embedding_runner import EmbeddingOnlyRunner
 from runtime.engine.model_runner import LlamaModelRunner
-from runtime.llama.context import Context
+from runtime.llama.context import Context, Row
 from runtime.llama.embedder import LlamaEmbedder
+from runtime.llama.errors import DecodeError
 from runtime.llama.kv_types import F16
 from runtime.llama.model import ModelFile, load_model
+from runtime.llama.placement import Placement
 from runtime.memory import available_bytes
 from runtime.prompt import LlamaPromptEncoder
 from runtime.settings import ContextChoice, choose_context
@@ -19,6 +22,8 @@ from runtime.settings import ContextChoice, choose_context
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from runtime.devices.attempts import ModelPlacing
+    from runtime.devices.report import DeviceReport
     from runtime.engine.model_runner import ModelRunner
     from runtime.llama.library import Library
     from runtime.llama.model import AdapterFile, Model
@@ -30,6 +35,7 @@ BATCH_TOKENS = 512
 MODEL_SHARE = 0.95
 MEBIBYTE = 1 << 20
 MAX_SLOTS = 8
+SMALLER_KV_TYPE = "q8_0"
 SLOT_TOKENS = 1024
 SMALL_SLOT_TOKENS = 256
 SMALL_SLOTS = 4
@@ -38,6 +44,15 @@ FIRST_CELLS = 2048
 
 IDLE_SEQUENCES = 8
 """Sequences kept in the KV cache beyond those in work, for the beginnings they share with later requests."""
+
+
+def demand_of(context_size: int, kv_type: str, *, shift: bool) -> Demand:
+    """Return what a model is to be loaded with.
+
+    A KV cache of halves may shrink to eight bits where more of the model fits on a GPU so, unless chats are shifted.
+    """
+    kv_types = (kv_type, SMALLER_KV_TYPE) if kv_type == F16 and not shift else (kv_type,)
+    return Demand(context_size=context_size, batch_tokens=BATCH_TOKENS, kv_types=kv_types)
 
 
 def choose_slots(context_tokens: int) -> int:
@@ -62,11 +77,14 @@ class ModelLoader:
         context_shift: bool = False,
         first_cells: int = FIRST_CELLS,
         free_bytes: Callable[[], int | None] = available_bytes,
+        placing: ModelPlacing | None = None,
+        on_device: Callable[[DeviceReport], None] = lambda _report: None,
     ) -> None:
         """Prepare to load ``file`` with a context of ``context_size`` tokens (0: the model's limit).
 
         ``num_slots`` is the most requests worked on at the same time; 0 lets the size of the context decide. The KV
-        cache begins with ``first_cells`` and grows as the chats need it.
+        cache begins with ``first_cells`` and grows as the chats need it. Without ``placing`` it is the CPU that
+        computes; ``on_device`` hears what does, when the model is loaded.
         """
         self._library = library
         self._file = file
@@ -78,12 +96,35 @@ class ModelLoader:
         self._context_shift = context_shift
         self._first_cells = first_cells
         self._free_bytes = free_bytes
+        self._placing = placing
+        self._on_device = on_device
         self.encoder: PromptEncoder | None = None
         self.context: ContextChoice | None = None
 
     def load(self, progress: Callable[[float], bool]) -> ModelRunner:
-        """Load everything. Raises InputError or MachineError."""
-        model = load_model(self._library, self._file, lambda value: progress(value * MODEL_SHARE))
+        """Load everything, on a device if one is chosen and has room. Raises InputError or MachineError."""
+        if self._placing is None:
+            return self._load(Placement(kv_type=self._kv_type), progress, self._free_bytes)
+        demand = demand_of(self._context_size, self._kv_type, shift=self._context_shift)
+        for attempt in self._placing.attempts(self._library, self._file, demand):
+            free_bytes = _unlimited if attempt.everything_on_device else self._free_bytes
+            try:
+                with self._placing.guard(attempt):
+                    runner = self._load(attempt.placement, progress, free_bytes)
+            except (InputError, MachineError, DecodeError) as error:
+                if not attempt.on_device or not progress(0.0):
+                    raise
+                _LOG.info("%s: %s", attempt.report.name, error)
+                continue
+            self._on_device(attempt.report)
+            return runner
+        raise RuntimeError("there was no attempt on the CPU")
+
+    def _load(
+        self, placement: Placement, progress: Callable[[float], bool], free_bytes: Callable[[], int | None]
+    ) -> ModelRunner:
+        model = load_model(self._library, self._file, lambda value: progress(value * MODEL_SHARE), placement)
+        context = None
         try:
             if model.is_unsupported:
                 raise InputError(
@@ -94,7 +135,7 @@ class ModelLoader:
                 model.load_adapter(adapter)
             choice = choose_context(self._context_size, model.context_length)
             first_size = min(choice.size_tokens, self._first_cells)
-            self._check_memory(model, first_size)
+            _check_memory(model, first_size, placement.kv_type, free_bytes())
             encoder = LlamaPromptEncoder(model)
             embedder = self._embedder(model, choice.size_tokens)
             if embedder is not None and not model.can_generate:
@@ -108,14 +149,18 @@ class ModelLoader:
                 num_threads=self._num_threads,
                 # States of recurrent models are large, so none is kept for an idle sequence beyond the slots.
                 num_sequences=slots + (0 if model.has_state else IDLE_SEQUENCES),
-                kv_type=self._kv_type,
+                kv_type=placement.kv_type,
             )
+            if placement.devices:
+                _try_out(context)
         except BaseException:
+            if context is not None:
+                context.close()
             model.close()
             raise
         self.encoder, self.context = encoder, choice
         if self._context_shift and not context.can_shift:
-            reason = "this model's memory" if self._kv_type == F16 else f"a KV cache in {self._kv_type}"
+            reason = "this model's memory" if context.kv_type == F16 else f"a KV cache in {context.kv_type}"
             _LOG.warning("%s can't be shifted: chats end where the context does", reason)
         return LlamaModelRunner(
             model,
@@ -124,7 +169,7 @@ class ModelLoader:
             embedder,
             context_tokens=choice.size_tokens,
             wants_shift=self._context_shift,
-            free_bytes=self._free_bytes,
+            free_bytes=free_bytes,
         )
 
     def _embedder(self, model: Model, context_tokens: int) -> LlamaEmbedder | None:
@@ -136,12 +181,24 @@ class ModelLoader:
                 raise
             return None
 
-    def _check_memory(self, model: Model, num_tokens: int) -> None:
-        """Refuse a KV cache that is larger than all the memory there is: the kernel would kill the process."""
-        per_token, free = model.kv_bytes_per_token(self._kv_type), self._free_bytes()
-        if per_token is None or free is None or per_token * num_tokens <= free:
-            return
-        raise MachineError(
-            f"a context of {num_tokens:,} tokens needs {per_token * num_tokens // MEBIBYTE:,} MiB of memory and "
-            f"{free // MEBIBYTE:,} MiB are free; use --ctx-size {max(256, free // per_token // 2 // 256 * 256)}"
-        )
+
+def _check_memory(model: Model, num_tokens: int, kv_type: str, free: int | None) -> None:
+    """Refuse a KV cache that is larger than all the memory there is: the kernel would kill the process."""
+    per_token = model.kv_bytes_per_token(kv_type)
+    if per_token is None or free is None or per_token * num_tokens <= free:
+        return
+    raise MachineError(
+        f"a context of {num_tokens:,} tokens needs {per_token * num_tokens // MEBIBYTE:,} MiB of memory and "
+        f"{free // MEBIBYTE:,} MiB are free; use --ctx-size {max(256, free // per_token // 2 // 256 * 256)}"
+    )
+
+
+def _unlimited() -> int | None:
+    """Of plain memory a cache on a device takes none."""
+    return None
+
+
+def _try_out(context: Context) -> None:
+    """Compute one token: a device that can't fails here, where there is still a way out."""
+    context.decode([Row(sequence_id=0, tokens=[0], position=0, want_logits=True)])
+    context.truncate(0, 0)

@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING
 
 from runtime.chat_service import ChatService, Facts
 from runtime.cpu import ThreadChoice, choose_threads, cpu_model
+from runtime.devices.report import LOOKING
+from runtime.devices.setup import model_placing
 from runtime.engine.engine import Engine
 from runtime.llama.library import describe_cpu_variant
 from runtime.loading import ModelLoader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from runtime.bundle import ModelSource
+    from runtime.devices.attempts import ModelPlacing
+    from runtime.devices.report import DeviceReport
     from runtime.llama.library import CpuVariant, Library
     from runtime.settings import Settings
 
-NO_GPU = "this file brings no GPU support"
 SMALL_MODEL_BYTES = 16_000_000
 
 
@@ -46,18 +49,22 @@ def open_session(
     source: ModelSource,
     *,
     version: str,
+    environ: Mapping[str, str],
     on_quit: Callable[[], None] = lambda: None,
 ) -> Session:
-    """Prepare everything; the model loads once the engine is started."""
+    """Prepare everything; the model loads once the engine is started. Raises InputError for a GPU that can't be had."""
     variant = describe_cpu_variant(library)
     threads = _threads(settings.threads, int(source.description["size_bytes"]))
     device = cpu_model()
+    placing = placing_for(settings, source, environ=environ)
     loader = ModelLoader(
         library,
         source.file,
         context_size=settings.context_size,
         num_threads=threads.count,
         adapters=source.adapters,
+        placing=placing,
+        on_device=lambda report: set_device(report),
         kv_type=settings.kv_type,
         context_shift=settings.context_shift,
     )
@@ -65,11 +72,15 @@ def open_session(
     facts = Facts(
         model_name=source.name,
         model=source.description,
-        device={"name": f"CPU: {device}", "why": NO_GPU},
+        device=(placing.without_device() or LOOKING).to_json(),
         cpu_variant=str(variant),
         threads={"count": threads.count, "why": threads.why},
         version=version,
     )
+
+    def set_device(report: DeviceReport) -> None:
+        facts.device = report.to_json()
+
     service = ChatService(
         engine=engine,
         settings=settings,
@@ -86,6 +97,14 @@ def open_session(
         threads=threads,
         variant=variant,
         device=device,
+    )
+
+
+def placing_for(settings: Settings, source: ModelSource, *, environ: Mapping[str, str]) -> ModelPlacing:
+    """Make what chooses where the model is computed. Raises InputError for a GPU that this file can't use."""
+    threads = _threads(settings.threads, int(source.description["size_bytes"]))
+    return model_placing(
+        environ, wanted=settings.gpu, layers=settings.gpu_layers, num_threads=threads.count, cpu=cpu_model()
     )
 
 

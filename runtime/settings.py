@@ -25,6 +25,8 @@ OPTION_KEYS = {
     "port": "server.port",
     "browser": "server.browser",
     "threads": "engine.threads",
+    "gpu": "gpu.use",
+    "gpu_layers": "gpu.layers",
     "history": "history.enabled",
 }
 """Command line option to configuration key."""
@@ -44,12 +46,17 @@ class Overrides:
     port: int | None = None
     browser: bool | None = None
     threads: int | None = None
+    gpu: str | None = None
+    gpu_layers: int | None = None
     history: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Settings of this run. ``context_size`` 0 means the model's limit, ``threads`` 0 means automatic."""
+    """Settings of this run. ``context_size`` 0 means the model's limit, ``threads`` 0 means automatic.
+
+    ``gpu`` is ``auto``, ``off``, a backend or a device's name; ``gpu_layers`` -1 means as many as fit.
+    """
 
     title: str
     system_prompt: str
@@ -64,6 +71,8 @@ class Settings:
     port_is_explicit: bool
     browser: bool
     threads: int
+    gpu: str
+    gpu_layers: int
     history: bool
     history_name: str
     locked: frozenset[str]
@@ -102,6 +111,8 @@ def merge_settings(config: BundleConfig, overrides: Overrides) -> Settings:
         port_is_explicit=overrides.port is not None,
         browser=config.server.browser,
         threads=config.engine.threads,
+        gpu=config.gpu.use,
+        gpu_layers=config.gpu.layers,
         history=config.history.enabled,
         history_name=config.history.name,
         locked=locked,

@@ -64,6 +64,9 @@ def _parse_size(_context: click.Context, _option: click.Parameter, text: str | N
     "--requantize", is_flag=True, help="Allow --quantize of weights that are quantized already; costs quality."
 )
 @click.option(
+    "--gpu", default="auto", show_default=True, metavar="NAMES", help="GPU backends to pack: vulkan, or none."
+)
+@click.option(
     "--target",
     "targets",
     multiple=True,
@@ -94,6 +97,7 @@ def build(
     imatrix: Path | None,
     requantize: bool,
     loras: tuple[str, ...],
+    gpu: str,
     targets: tuple[str, ...],
     launcher: str,
     windowed: bool,
@@ -106,13 +110,14 @@ def build(
     MODEL may be the word "demo": the small model that comes with packer.
     """
     from packer.bundling import BundlePlan, plan_adapters, plan_model, write_bundle
+    from packer.commands.gpu_option import backends_for, parse_backends
     from packer.container.config import parse_scaled_path
     from packer.demo import DEMO_MODEL, DEMO_SETTINGS
     from packer.quantization import Quantization
 
     if (imatrix or requantize) and not quantize:
         raise click.UsageError(f"--{'imatrix' if imatrix else 'requantize'} needs --quantize TYPE")
-
+    wanted_backends = parse_backends(gpu)
     if str(model) == DEMO and not model.exists():
         model, config_path = DEMO_MODEL, config_path or DEMO_SETTINGS
     config = _settings(config_path, flags)
@@ -124,12 +129,14 @@ def build(
         if quantize:
             wanted = Quantization(type_name=quantize, importance=imatrix, again=requantize)
             planned = stack.enter_context(_quantized(planned, model, chosen, wanted))
+        backends = backends_for(wanted_backends, [one.target for one in runtimes], planned.source.size_bytes)
         plan = BundlePlan(
             output=chosen,
             config=config,
             runtimes=runtimes,
             model=planned,
             adapters=adapters,
+            backends=backends,
             windowed=windowed,
             split_at_bytes=split_at,
         )
@@ -239,6 +246,8 @@ def _targets(given: tuple[str, ...], output: Path) -> tuple[str, ...]:
 
 
 def _report(plan: BundlePlan, *, as_json: bool) -> None:
+    from packer.commands.gpu_option import cost_in_words
+
     size = plan.output.stat().st_size
     model_bytes = plan.model.source.size_bytes if plan.model else 0
     model_bytes += sum(adapter.source.size_bytes for adapter in plan.adapters)
@@ -248,7 +257,7 @@ def _report(plan: BundlePlan, *, as_json: bool) -> None:
         echo_json({**result, "weights": str(weights) if weights else None})
         return
     if weights is None:
-        extra = f", of which {size_in_words(size - model_bytes)} is not the model"
+        extra = f", of which {size_in_words(size - model_bytes)} is not the model ({cost_in_words(plan.backends)})"
         click.echo(f"{plan.output}  {size_in_words(size)}{extra}")
     else:
         why = "Windows starts no program over 4 GB" if plan.is_too_large_for_windows else "as --split-at asks for"

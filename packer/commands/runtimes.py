@@ -20,13 +20,20 @@ def runtimes() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_runtimes(as_json: bool) -> None:
     """List the runtimes at hand."""
+    from packer.runtimes.backends import BackendStore
     from packer.runtimes.recipe import TARGETS
     from packer.runtimes.store import default_store
 
     found = default_store().runtimes()
+    backends = BackendStore(runtimes=default_store()).at_hand(TARGETS)
     if as_json:
-        echo_json([runtime.describe() for runtime in found])
+        echo_json([runtime.describe() for runtime in found] + [backend.describe() for backend in backends])
         return
+    for backend in backends:
+        identity = backend.backend_id[:12]
+        click.echo(
+            f"{backend.target}  {identity}  {size_in_words(backend.size_bytes)}  {backend.origin}  {backend.name}"
+        )
     for runtime in found:
         note = "" if runtime.usable else f"  (made by packer {runtime.packer_version}: not usable)"
         identity = runtime.summary.runtime_id[:12]
@@ -37,27 +44,60 @@ def list_runtimes(as_json: bool) -> None:
 
 @runtimes.command("build", epilog="Example:\n\n  packer runtimes build linux-x86_64 -o linux.runtime")
 @click.argument("target", default="linux-x86_64")
+@click.option("--gpu", metavar="NAMES", help="Build GPU backends instead: vulkan.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Also copy the runtime file here.")
-def build_runtime(target: str, output: Path | None) -> None:
+def build_runtime(target: str, gpu: str | None, output: Path | None) -> None:
     """Build the runtime of TARGET from the pinned sources; nothing is done again that did not change."""
     from packer.runtimes.store import default_store
 
+    if gpu is not None:
+        _build_backends(gpu, target, output)
+        return
     with step_progress(f"runtime {target}") as note:
         runtime = default_store().build(target, note)
     if output is not None:
-        try:
-            shutil.copyfile(runtime.path, output)
-        except OSError as error:
-            raise InputError(f"{output}: can't be written ({error.strerror})") from error
+        _copy(runtime.path, output)
     click.echo(f"{target}  {runtime.summary.runtime_id[:12]}  {size_in_words(runtime.size_bytes)}  ready")
+
+
+def _build_backends(names: str, target: str, output: Path | None) -> None:
+    from packer.commands.gpu_option import parse_backends
+    from packer.runtimes.backends import BackendStore
+    from packer.runtimes.recipe import TARGETS
+    from packer.runtimes.store import default_store
+
+    wanted = parse_backends(names)
+    if not wanted or (output is not None and len(wanted) > 1):
+        raise click.UsageError(f"--gpu {names}: name the backends to build, with -o only one")
+    if target not in TARGETS:
+        raise InputError(f"{target}: unknown target; this packer builds {', '.join(TARGETS)}")
+    for name in wanted:
+        with step_progress(f"{name} backend {target}") as note:
+            backend = BackendStore(runtimes=default_store()).build(name, target, note)
+        if output is not None:
+            _copy(backend.path, output)
+        size = size_in_words(backend.size_bytes)
+        click.echo(f"{target}  {backend.backend_id[:12]}  {size}  {name} ready")
+
+
+def _copy(source: Path, destination: Path) -> None:
+    try:
+        shutil.copyfile(source, destination)
+    except OSError as error:
+        raise InputError(f"{destination}: can't be written ({error.strerror})") from error
 
 
 @runtimes.command("add", epilog="Example:\n\n  packer runtimes add linux.runtime")
 @click.argument("file", type=click.Path(path_type=Path))
 def add_runtime(file: Path) -> None:
-    """Add a runtime file built elsewhere, for a machine that can't build one."""
+    """Add a runtime or backend file built elsewhere, for a machine that can't build one."""
+    from packer.runtimes.backends import BackendStore, is_backend_file
     from packer.runtimes.store import default_store
 
+    if is_backend_file(file):
+        backend = BackendStore(runtimes=default_store()).add(file)
+        click.echo(f"{backend.target}  {backend.backend_id[:12]}  {backend.name} added")
+        return
     runtime = default_store().add(file)
     click.echo(f"{runtime.target}  {runtime.summary.runtime_id[:12]}  added")
 

@@ -155,6 +155,14 @@ class HistoryConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GpuConfig:
+    """``use`` is ``auto``, ``off``, a backend or (part of) a device's name; ``layers`` -1 means as many as fit."""
+
+    use: str = _ruled("auto", TEXT)
+    layers: int = _ruled(-1, whole(-1, 2**31 - 1, "a number of layers"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class BundleConfig:
     """All settings of a bundle; ``locked`` lists key paths that whoever runs it can't change."""
 
@@ -165,6 +173,7 @@ class BundleConfig:
     context: ContextConfig = field(default_factory=ContextConfig)
     server: ServerConfig = field(default_factory=ServerConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    gpu: GpuConfig = field(default_factory=GpuConfig)
     history: HistoryConfig = field(default_factory=HistoryConfig)
 
 
@@ -174,6 +183,7 @@ SECTIONS: dict[str, type[Any]] = {
     "context": ContextConfig,
     "server": ServerConfig,
     "engine": EngineConfig,
+    "gpu": GpuConfig,
     "history": HistoryConfig,
 }
 

@@ -114,6 +114,11 @@ def launcher_name(target: str) -> str:
     return f"{LAUNCHER_PREFIX}{target}"
 
 
+def runtime_id_name(target: str) -> str:
+    """Name of the entry that names the directory which the runtime of ``target`` unpacks to."""
+    return f"{RUNTIME_PREFIX}{target}/runtime.id"
+
+
 def align_up(offset: int, alignment: int) -> int:
     """Return the smallest multiple of ``alignment`` that is not below ``offset``."""
     return -(-offset // alignment) * alignment

@@ -59,6 +59,11 @@ class LibraryRecipe:
     links_with: Path | None = None
 
     @property
+    def is_windows(self) -> bool:
+        """Whether the libraries are DLLs."""
+        return "windows" in self.triple
+
+    @property
     def identity(self) -> list[object]:
         """What decides the content of the libraries, apart from sources and compiler."""
         script = [] if self.links_with is None else [file_sha256(self.links_with)]
@@ -110,7 +115,7 @@ def zig_version(environment: BuildEnvironment) -> str:
 def _build(tools: BuildTools, recipe: LibraryRecipe, work: Path, note: Callable[[str], None]) -> None:
     note("configuring llama.cpp")
     build = work / "build"
-    wrappers = _write_wrappers(work / "zig", tools.environment.zig, recipe)
+    wrappers = write_wrappers(work / "zig", tools.environment.zig, recipe)
     definitions = recipe.options | wrappers | {"CMAKE_MAKE_PROGRAM": str(tools.environment.ninja)}
     environment = process.clean_environment()
     process.run(
@@ -132,7 +137,7 @@ def _note_step(line: str, note: Callable[[str], None]) -> None:
         note(f"compiling llama.cpp {step[1]}/{step[2]}")
 
 
-def _write_wrappers(directory: Path, zig: Path, recipe: LibraryRecipe) -> dict[str, str]:
+def write_wrappers(directory: Path, zig: Path, recipe: LibraryRecipe) -> dict[str, str]:
     """Write the compiler and archiver scripts that CMake calls; return the definitions that name them."""
     directory.mkdir()
     tools = {

@@ -30,10 +30,13 @@ def _identify(response: Response) -> Response:
 
 
 def health() -> ResponseReturnValue:
-    """Answer 200 once the model is loaded, 503 with the progress before, 500 with the reason if it can't be."""
+    """Answer 200 once the model is loaded, 503 with the progress before, 500 with the reason if it can't be.
+
+    What computes, and why, is said along with the first.
+    """
     status = chat_service().status()
     if status.state == "ready":
-        return jsonify(status="ok")
+        return jsonify(status="ok", device=chat_service().facts.device)
     if status.state == "loading":
         body = jsonify(status="loading", progress=round(status.progress, 3), stage="loading model")
         return body, 503, {"Retry-After": "1"}

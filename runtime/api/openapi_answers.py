@@ -208,7 +208,7 @@ def _own_schemas() -> dict[str, Schema]:
             last_id=TEXT,
             has_more={"const": False},
         ),
-        "Status": exact(status={"const": "ok"}),
+        "Status": exact(status={"const": "ok"}, device={"type": "object"}),
         "Loading": exact(status={"const": "loading"}, progress={"type": "number"}, stage=TEXT),
         "LoadFailure": exact(status={"const": "error"}, error=exact(message=TEXT)),
         "Stopping": exact(status={"const": "stopping"}),

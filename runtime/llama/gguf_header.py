@@ -24,7 +24,9 @@ TYPE_UINT64 = 10
 TYPE_STRING = 8
 
 
-class _InitParams(ctypes.Structure):
+class InitParams(ctypes.Structure):
+    """``gguf_init_params``."""
+
     _fields_ = (("no_alloc", ctypes.c_bool), ("ctx", ctypes.c_void_p))
 
 
@@ -44,26 +46,26 @@ class GgufHeader:
 def read_header(library: Library, path: Path) -> GgufHeader:
     """Read the header of the GGUF at ``path``. Raises InputError when it is not one."""
     base = library.base
-    base.gguf_init_from_file.argtypes = [ctypes.c_char_p, _InitParams]
+    base.gguf_init_from_file.argtypes = [ctypes.c_char_p, InitParams]
     base.gguf_init_from_file.restype = ctypes.c_void_p
     base.gguf_free.argtypes, base.gguf_free.restype = [ctypes.c_void_p], None
     library.log.clear()
-    handle = base.gguf_init_from_file(os.fsencode(path), _InitParams(no_alloc=True, ctx=None))
+    handle = base.gguf_init_from_file(os.fsencode(path), InitParams(no_alloc=True, ctx=None))
     if not handle:
         raise InputError(f"{path}: can't be read as a GGUF model{library.log.explain()}")
     try:
-        architecture = _text(base, handle, "general.architecture")
+        architecture = text_value(base, handle, "general.architecture")
         return GgufHeader(
-            name=_text(base, handle, "general.name") or path.stem,
+            name=text_value(base, handle, "general.name") or path.stem,
             architecture=architecture,
-            context_length=_integer(base, handle, f"{architecture}.context_length"),
+            context_length=integer_value(base, handle, f"{architecture}.context_length"),
             use="embeddings" if _looks_both_ways(base, handle, architecture) else "chat",
         )
     finally:
         base.gguf_free(handle)
 
 
-def _find(base: ctypes.CDLL, handle: int, key: str) -> tuple[int, int]:
+def find_key(base: ctypes.CDLL, handle: int, key: str) -> tuple[int, int]:
     """Return the index and the type of ``key``, or ``(-1, -1)``."""
     base.gguf_find_key.argtypes, base.gguf_find_key.restype = [ctypes.c_void_p, ctypes.c_char_p], ctypes.c_int64
     base.gguf_get_kv_type.argtypes, base.gguf_get_kv_type.restype = [ctypes.c_void_p, ctypes.c_int64], ctypes.c_int
@@ -71,9 +73,10 @@ def _find(base: ctypes.CDLL, handle: int, key: str) -> tuple[int, int]:
     return (index, int(base.gguf_get_kv_type(handle, index))) if index >= 0 else (-1, -1)
 
 
-def _text(base: ctypes.CDLL, handle: int, key: str) -> str:
+def text_value(base: ctypes.CDLL, handle: int, key: str) -> str:
+    """Return the text under ``key``, empty where there is none."""
     base.gguf_get_val_str.argtypes, base.gguf_get_val_str.restype = [ctypes.c_void_p, ctypes.c_int64], ctypes.c_char_p
-    index, kind = _find(base, handle, key)
+    index, kind = find_key(base, handle, key)
     if kind != TYPE_STRING:
         return ""
     value: bytes = base.gguf_get_val_str(handle, index)
@@ -82,14 +85,15 @@ def _text(base: ctypes.CDLL, handle: int, key: str) -> str:
 
 def _looks_both_ways(base: ctypes.CDLL, handle: int, architecture: str) -> bool:
     base.gguf_get_val_bool.argtypes, base.gguf_get_val_bool.restype = [ctypes.c_void_p, ctypes.c_int64], ctypes.c_bool
-    index, kind = _find(base, handle, f"{architecture}.attention.causal")
+    index, kind = find_key(base, handle, f"{architecture}.attention.causal")
     return architecture in NON_CAUSAL or (kind == TYPE_BOOL and not base.gguf_get_val_bool(handle, index))
 
 
-def _integer(base: ctypes.CDLL, handle: int, key: str) -> int:
+def integer_value(base: ctypes.CDLL, handle: int, key: str) -> int:
+    """Return the unsigned number under ``key``, 0 where there is none."""
     base.gguf_get_val_u32.argtypes, base.gguf_get_val_u32.restype = [ctypes.c_void_p, ctypes.c_int64], ctypes.c_uint32
     base.gguf_get_val_u64.argtypes, base.gguf_get_val_u64.restype = [ctypes.c_void_p, ctypes.c_int64], ctypes.c_uint64
-    index, kind = _find(base, handle, key)
+    index, kind = find_key(base, handle, key)
     if kind == TYPE_UINT32:
         return int(base.gguf_get_val_u32(handle, index))
     return int(base.gguf_get_val_u64(handle, index)) if kind == TYPE_UINT64 else 0

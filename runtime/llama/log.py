@@ -8,6 +8,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LOG = logging.getLogger(__name__)
 
@@ -23,11 +27,12 @@ class LogCollector:
     """Receives log pieces from any thread and joins them to lines (ggml.h, ``ggml_log_level``)."""
 
     def __init__(self) -> None:
-        """Start with no lines."""
+        """Start with no lines. A ``listener`` is handed every line, debug lines too."""
         self._lock = threading.Lock()
         self._lines: deque[tuple[int, str]] = deque(maxlen=MAX_LINES)
         self._partial = ""
         self._level = LEVEL_INFO
+        self.listener: Callable[[str], None] | None = None
 
     def receive(self, level: int, text: bytes | None) -> None:
         """Take one piece of log text; it need not end a line."""
@@ -40,6 +45,8 @@ class LogCollector:
                 self._keep(line.strip())
 
     def _keep(self, line: str) -> None:
+        if line and self.listener is not None:
+            self.listener(line)
         if not line or self._level == LEVEL_DEBUG:
             return
         _LOG.debug("%s", line)

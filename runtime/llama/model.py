@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from packer.errors import InputError, MachineError
 from runtime.llama import native
 from runtime.llama.kv_types import F16, KV_TYPES
+from runtime.llama.placement import CPU_ONLY, apply_placement
 from runtime.llama.vocab import Vocab
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from runtime.llama.library import Library
+    from runtime.llama.placement import Placement
 
 LOAD_MODE_MMAP = 1
 DESCRIPTION_BYTES = 256
@@ -209,12 +211,16 @@ class Model:
         return KV_TYPES[kv_type].size_bytes(num_values * sum(self.head_sizes()))
 
 
-def load_model(library: Library, file: ModelFile, progress: Progress | None = None) -> Model:
+def load_model(
+    library: Library, file: ModelFile, progress: Progress | None = None, placement: Placement = CPU_ONLY
+) -> Model:
     """Load ``file``. Raises InputError (not a usable model) or MachineError (the file can't be opened or mapped)."""
     api = library.api
     callback = api.llama_progress_callback(lambda value, _data: progress is None or progress(value))
     params = api.llama_model_default_params()
-    params.n_gpu_layers = 0
+    kept = apply_placement(
+        params, placement, max_devices=int(api.llama_max_devices()), cpu_buffer_type=cpu_buffer_type(library)
+    )
     params.load_mode = LOAD_MODE_MMAP
     params.use_extra_bufts = False
     params.progress_callback = callback
@@ -226,11 +232,20 @@ def load_model(library: Library, file: ModelFile, progress: Progress | None = No
     else:
         stream = _open_at(library.libc, file.path, file.offset_bytes)
         pointer = api.llama_model_load_from_file_ptr(stream, params)
+    kept.clear()
     if pointer:
         return Model(library, pointer, stream)
     if stream:
         _fclose(library.libc, stream)
     raise InputError(f"{file.path}: the model can't be loaded{library.log.explain()}")
+
+
+def cpu_buffer_type(library: Library) -> int | None:
+    """Return ggml's buffer type of plain memory, for tensors that are to stay there."""
+    get = library.base.ggml_backend_cpu_buffer_type
+    get.argtypes, get.restype = [], ctypes.c_void_p
+    pointer: int | None = get()
+    return pointer
 
 
 def _check_readable(path: Path) -> None:

@@ -205,6 +205,8 @@ def make_settings(**changes: Any) -> Settings:
         "port_is_explicit": False,
         "browser": False,
         "threads": 1,
+        "gpu": "auto",
+        "gpu_layers": -1,
         "history": False,
         "history_name": "",
         "locked": frozenset(),

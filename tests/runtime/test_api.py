@@ -308,7 +308,8 @@ def test_models(client: FlaskClient) -> None:
 
 def test_health_when_ready(client: FlaskClient) -> None:
     answer = client.get("/health")
-    assert (answer.status_code, answer.get_json()) == (200, {"status": "ok"})
+    expected = {"status": "ok", "device": {"name": "CPU", "why": "test"}}
+    assert (answer.status_code, answer.get_json()) == (200, expected)
 
 
 def test_info(engine: Engine, make_client: Callable[..., FlaskClient]) -> None:

@@ -1,0 +1,180 @@
+"""The ways to load a model, the best one first: on the chosen devices, with less each time, and on the CPU at last.
+
+What is free is asked again before each attempt, since another program may have taken it meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packer.errors import InputError
+from runtime.devices.choice import ChosenDevices, NoDevice
+from runtime.devices.fit import Room, plan_exactly, plan_layers
+from runtime.devices.ggml import device_memory
+from runtime.devices.report import cpu_report, gpu_report
+from runtime.llama.model_sizes import read_sizes
+from runtime.llama.placement import Placement
+from runtime.settings import choose_context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from runtime.devices.choice import DeviceChooser
+    from runtime.devices.device import Device
+    from runtime.devices.fit import Plan
+    from runtime.devices.report import DeviceReport
+    from runtime.llama.library import Library
+    from runtime.llama.model import ModelFile
+    from runtime.llama.model_sizes import ModelSizes
+
+SHARES = (1.0, 0.85, 0.6, 0.35)
+"""Parts of the free memory that are planned with, one after the other; of layers that were asked for, likewise."""
+
+AUTOMATIC = -1
+NO_LAYERS = "no layers on a GPU, by --gpu-layers or the settings"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What the model is to be loaded with: the context in tokens (0: all the model has), the largest step in tokens.
+
+    ``kv_types`` are the formats that the KV cache may have, the preferred one first.
+    """
+
+    context_size: int
+    batch_tokens: int
+    kv_types: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One way to load the model and what to say when it succeeds."""
+
+    placement: Placement
+    report: DeviceReport
+    key: str = ""
+
+    @property
+    def on_device(self) -> bool:
+        """Whether a device takes part."""
+        return bool(self.placement.devices)
+
+    @property
+    def everything_on_device(self) -> bool:
+        """Whether all layers, and so the whole KV cache, are on devices."""
+        return self.on_device and self.report.layers >= self.report.num_layers
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelPlacing:
+    """Makes the attempts for one model; ``layers`` is what was asked for, :data:`AUTOMATIC` what fits."""
+
+    chooser: DeviceChooser
+    layers: int
+    cpu: str
+
+    def attempts(self, library: Library, file: ModelFile, demand: Demand) -> Iterator[Attempt]:
+        """Yield the attempts; the last one is the CPU. Raises InputError when what is asked for can't be had."""
+        in_memory = Placement(kv_type=demand.kv_types[0])
+        known = self.without_device()
+        if known is not None:
+            yield Attempt(placement=in_memory, report=known)
+            return
+        chosen = self.chooser.choose(library)
+        if isinstance(chosen, NoDevice):
+            yield Attempt(placement=in_memory, report=cpu_report(self.cpu, chosen.why))
+            return
+        sizes = read_sizes(library, file)
+        self._check_layers(sizes)
+        before: list[Plan] = []
+        for share in SHARES:
+            plan = self._plan(sizes, _rooms(library, chosen), demand, share)
+            if plan is None or plan.num_layers == 0:
+                break
+            if plan not in before:
+                before.append(plan)
+                yield _on_devices(chosen, plan, sizes, tried=len(before) > 1)
+        why = f"{' + '.join(map(str, chosen.devices))}: its memory ran out while the model was loaded"
+        if not before:
+            why = _does_not_fit(chosen.devices, _rooms(library, chosen))
+        yield Attempt(placement=in_memory, report=cpu_report(self.cpu, why))
+
+    def without_device(self) -> DeviceReport | None:
+        """Return the report of a run that is on the CPU for sure, ``None`` where devices are to be asked first."""
+        if self.layers == 0:
+            return cpu_report(self.cpu, NO_LAYERS)
+        why = self.chooser.why_not_even_ask()
+        return cpu_report(self.cpu, why) if why else None
+
+    def preview(self, library: Library, file: ModelFile, demand: Demand) -> DeviceReport:
+        """Return what would be said if the model were loaded now and all went as planned; loads nothing."""
+        known = self.without_device()
+        if known is not None:
+            return known
+        devices, why = self.chooser.preview()
+        if not devices:
+            return cpu_report(self.cpu, why)
+        sizes = read_sizes(library, file)
+        self._check_layers(sizes)
+        rooms = [Room(free_bytes=device.free_bytes, total_bytes=device.total_bytes) for device in devices]
+        plan = self._plan(sizes, rooms, demand, SHARES[0])
+        if plan is None:
+            return cpu_report(self.cpu, _does_not_fit(devices, rooms))
+        return gpu_report(devices, plan, sizes.num_layers, reasons=[why])
+
+    def guard(self, attempt: Attempt) -> AbstractContextManager[None]:
+        """Surround an attempt, so that the next start knows when it ended the program."""
+        return self.chooser.memory.trying(attempt.key) if attempt.on_device else contextlib.nullcontext()
+
+    def _check_layers(self, sizes: ModelSizes) -> None:
+        if self.layers > sizes.num_layers:
+            raise InputError(
+                f"--gpu-layers {self.layers}: this model has {sizes.num_layers} layers, its output counted as one; "
+                f"give 0 to {sizes.num_layers}, or leave it out for as many as fit"
+            )
+
+    def _plan(self, sizes: ModelSizes, rooms: list[Room], demand: Demand, share: float) -> Plan | None:
+        if self.layers != AUTOMATIC:
+            return plan_exactly(int(self.layers * share), rooms, demand.kv_types[0])
+        return plan_layers(
+            sizes,
+            rooms,
+            context_tokens=choose_context(demand.context_size, sizes.context_length).size_tokens,
+            batch_tokens=demand.batch_tokens,
+            share=share,
+            kv_types=demand.kv_types,
+        )
+
+
+def _does_not_fit(devices: tuple[Device, ...], rooms: list[Room]) -> str:
+    free = sum(room.free_bytes for room in rooms) >> 20
+    return f"{' + '.join(map(str, devices))}: too little of the model fits into {free:,} MiB of free memory"
+
+
+def _rooms(library: Library, chosen: ChosenDevices) -> list[Room]:
+    """Ask for the memory of every device; what a device reports beyond its size does not count."""
+    rooms = []
+    for device, pointer in zip(chosen.devices, chosen.pointers, strict=True):
+        free, total = device_memory(library, pointer)
+        rooms.append(Room(free_bytes=min(free, total, device.total_bytes), total_bytes=total))
+    return rooms
+
+
+def _on_devices(chosen: ChosenDevices, plan: Plan, sizes: ModelSizes, *, tried: bool) -> Attempt:
+    reasons = [chosen.why, "more than that could not be loaded"] if tried else [chosen.why]
+    used = [index for index, count in enumerate(plan.counts) if count]
+    placement = Placement(
+        devices=tuple(chosen.pointers[index] for index in used),
+        num_layers=plan.num_layers,
+        shares=tuple(float(plan.counts[index]) for index in used),
+        cpu_experts=plan.cpu_experts,
+        kv_type=plan.kv_type,
+    )
+    return Attempt(
+        placement=placement,
+        report=gpu_report(chosen.devices, plan, sizes.num_layers, reasons=reasons),
+        key=chosen.key,
+    )

@@ -1,0 +1,196 @@
+"""Chooses between the devices and the CPU, and says why.
+
+Asked for nothing in particular, it takes the first backend with devices that win against the CPU: dedicated ones where
+there are any, else integrated ones. Asked for a backend or a device, it takes that without a comparison. Every road
+that does not end on a device ends on the CPU with one line.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packer.errors import InputError
+from runtime.devices.device import BACKEND_NAMES
+from runtime.devices.ggml import device_memory, device_pointers, load_backend
+from runtime.devices.memory import ABRUPT_ENDS, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from runtime.devices.comparison import Comparison
+    from runtime.devices.device import Device
+    from runtime.devices.memory import ResultMemory
+    from runtime.devices.probe import Finding, Probe
+    from runtime.llama.library import Library
+
+_LOG = logging.getLogger(__name__)
+
+AUTO, OFF = "auto", "off"
+PREFERENCE = ("cuda", "vulkan")
+NO_GPU = "this file brings no GPU support"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenDevices:
+    """The devices to use, with ggml's ``pointers`` to them, and what spoke for them; ``key`` identifies them."""
+
+    devices: tuple[Device, ...]
+    pointers: tuple[int, ...]
+    why: str
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoDevice:
+    """The CPU it is, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    devices: tuple[Device, ...]
+    finding: Finding
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceChooser:
+    """Chooses for one run. ``backends`` are the libraries that this file brings, by the backend's name."""
+
+    wanted: str
+    backends: Mapping[str, Path]
+    probe: Probe
+    comparison: Comparison
+    memory: ResultMemory
+
+    def choose(self, library: Library) -> ChosenDevices | NoDevice:
+        """Choose, and load the backend of the devices. Raises InputError when what is asked for can't be had here."""
+        found = self._decide()
+        return self._loaded(library, found) if isinstance(found, _Candidate) else found
+
+    def preview(self) -> tuple[tuple[Device, ...], str]:
+        """Return the devices that would be chosen, and why; or none, and why not. Loads nothing into this process."""
+        found = self._decide()
+        return (found.devices, found.why) if isinstance(found, _Candidate) else ((), found.why)
+
+    def _decide(self) -> _Candidate | NoDevice:
+        self.check_wanted()
+        if why := self.why_not_even_ask():
+            return NoDevice(why=why)
+        if self.wanted == AUTO:
+            return self._automatic()
+        return self._of_backend(self.wanted) if self.wanted in BACKEND_NAMES else self._by_name()
+
+    def why_not_even_ask(self) -> str:
+        """Say why no driver needs to be asked; empty where one does."""
+        if self.wanted == OFF:
+            return "the GPU is switched off, by --gpu or the settings"
+        return "" if self.backends else NO_GPU
+
+    def check_wanted(self) -> None:
+        """Raise InputError when a backend is asked for that this file does not bring; asks no driver."""
+        if self.wanted in {AUTO, OFF} or self.wanted in self.backends:
+            return
+        if self.wanted in BACKEND_NAMES or not self.backends:
+            what = BACKEND_NAMES.get(self.wanted, "GPU")
+            option = self.wanted if self.wanted in BACKEND_NAMES else "vulkan"
+            raise InputError(
+                f"--gpu {self.wanted}: this file brings no {what} support; pack it with packer build --gpu {option}"
+            )
+
+    def _finding(self, backend: str, *, again: bool) -> Finding:
+        return self.probe.find(backend, self.backends[backend], again=again)
+
+    def _automatic(self) -> _Candidate | NoDevice:
+        reasons = []
+        for backend in (name for name in PREFERENCE if name in self.backends):
+            finding = self._finding(backend, again=False)
+            devices = _best_kind(finding.devices)
+            if not devices:
+                reasons.append(f"{BACKEND_NAMES[backend]}: {finding.problem}")
+                continue
+            if self.memory.abrupt_ends(_key(devices)) >= ABRUPT_ENDS:
+                reasons.append(f"{devices[0]}: the last starts with it ended abruptly; --gpu {backend} tries again")
+                continue
+            winners, texts = self._compared(devices, finding)
+            if winners:
+                return _Candidate(devices=winners, finding=finding, why=texts[0])
+            reasons += texts
+        return NoDevice(why="; ".join(reasons) or NO_GPU)
+
+    def _compared(self, devices: tuple[Device, ...], finding: Finding) -> tuple[tuple[Device, ...], list[str]]:
+        """Return the devices that win, with why; or none, with why not. Devices of one model are compared once."""
+        winners, won, lost = [], [], []
+        verdicts = {}
+        for device in devices:
+            if device.description not in verdicts:
+                path = self.backends[device.backend]
+                verdicts[device.description] = self.comparison.verdict(device, path, finding.variables)
+            verdict = verdicts[device.description]
+            if verdict.device_wins and device.kind != "software":
+                winners.append(device)
+                won.append(f"{verdict.in_words()} than the CPU")
+                continue
+            words = "which is never used by itself" if verdict.device_wins else verdict.in_words()
+            kind = " is a software renderer" if device.kind == "software" else ""
+            lost.append(f"{BACKEND_NAMES[device.backend]}: device {device.description}{kind}, {words}")
+        return tuple(winners), won if winners else lost
+
+    def _of_backend(self, backend: str) -> _Candidate | NoDevice:
+        finding = self._finding(backend, again=True)
+        devices = _best_kind(finding.devices)
+        if not devices:
+            return NoDevice(why=f"{BACKEND_NAMES[backend]}: {finding.problem}")
+        return _Candidate(devices=devices, finding=finding, why="as asked for")
+
+    def _by_name(self) -> _Candidate | NoDevice:
+        everything = []
+        for backend in (name for name in PREFERENCE if name in self.backends):
+            finding = self._finding(backend, again=True)
+            everything += [(device, finding) for device in finding.devices]
+        text = self.wanted.casefold()
+        matching = [
+            pair for pair in everything if text == pair[0].name.casefold() or text in pair[0].description.casefold()
+        ]
+        if not matching:
+            known = ", ".join(f"{device.name} ({device.description})" for device, _finding in everything)
+            expected = ", ".join((AUTO, OFF, *BACKEND_NAMES))
+            raise InputError(
+                f"--gpu {self.wanted}: no device is called so; expected {expected} or one of this machine's devices "
+                f"({known or 'it has none that this file can use'})"
+            )
+        finding = matching[0][1]
+        devices = tuple(device for device, its in matching if its is finding)
+        return _Candidate(devices=devices, finding=finding, why="as asked for")
+
+    def _loaded(self, library: Library, found: _Candidate) -> ChosenDevices | NoDevice:
+        """Load the backend into this process and find the devices in it again."""
+        for name, value in found.finding.variables:
+            os.environ[name] = value
+        backend = found.devices[0].backend
+        registry = load_backend(library, self.backends[backend])
+        pointers = device_pointers(library, registry) if registry else []
+        if not pointers or max(device.index for device in found.devices) >= len(pointers):
+            return NoDevice(why=f"{BACKEND_NAMES[backend]}: the driver offers its devices no longer")
+        chosen = tuple(pointers[device.index] for device in found.devices)
+        for device, pointer in zip(found.devices, chosen, strict=True):
+            _LOG.info("%s: %d MiB of %d free", device, *(size >> 20 for size in device_memory(library, pointer)))
+        return ChosenDevices(devices=found.devices, pointers=chosen, why=found.why, key=_key(found.devices))
+
+
+def _best_kind(devices: tuple[Device, ...]) -> tuple[Device, ...]:
+    """The dedicated devices, else the integrated ones, else one renderer on the CPU."""
+    for kind in ("discrete", "integrated", "software"):
+        chosen = tuple(device for device in devices if device.kind == kind)
+        if chosen:
+            return chosen
+    return ()
+
+
+def _key(devices: tuple[Device, ...]) -> str:
+    return key_of("trying", [[device.backend, device.description, device.driver] for device in devices])

@@ -1,0 +1,148 @@
+/*
+ * A GPU backend that misbehaves on purpose. BEHAVIOUR chooses how; PLAIN is a device that reports well and has memory
+ * for nothing.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ggml-backend-impl.h"
+
+enum { PLAIN, CRASH, HANG, TOO_MANY, NO_TEXT, TOO_MUCH, MORE_FREE_THAN_TOTAL, NOTHING };
+
+#define MEBIBYTE ((size_t)1 << 20)
+
+static struct ggml_backend_device device;
+static struct ggml_backend_reg registry;
+static struct ggml_backend_buffer_type buffer_type;
+
+static const char *buffer_name(ggml_backend_buffer_type_t type)
+{
+    (void)type;
+    return "Standin0";
+}
+
+static ggml_backend_buffer_t no_buffer(ggml_backend_buffer_type_t type, size_t size)
+{
+    (void)type;
+    (void)size;
+    return NULL;
+}
+
+static size_t alignment(ggml_backend_buffer_type_t type)
+{
+    (void)type;
+    return 64;
+}
+
+static const char *device_name(ggml_backend_dev_t dev)
+{
+    (void)dev;
+    return "Standin0";
+}
+
+static const char *device_description(ggml_backend_dev_t dev)
+{
+    (void)dev;
+    return BEHAVIOUR == NO_TEXT ? "\x1b[31m\xff\xfe\x01" : "Stand-in GPU";
+}
+
+static void device_memory(ggml_backend_dev_t dev, size_t *free_bytes, size_t *total_bytes)
+{
+    (void)dev;
+    *total_bytes = BEHAVIOUR == TOO_MUCH ? (size_t)1 << 60 : 8192 * MEBIBYTE;
+    *free_bytes = BEHAVIOUR == MORE_FREE_THAN_TOTAL ? 9000 * MEBIBYTE : *total_bytes - 512 * MEBIBYTE;
+}
+
+static enum ggml_backend_dev_type device_type(ggml_backend_dev_t dev)
+{
+    (void)dev;
+    return GGML_BACKEND_DEVICE_TYPE_GPU;
+}
+
+static void device_properties(ggml_backend_dev_t dev, struct ggml_backend_dev_props *properties)
+{
+    memset(properties, 0, sizeof *properties);
+    properties->name = device_name(dev);
+    properties->description = device_description(dev);
+    properties->type = device_type(dev);
+    device_memory(dev, &properties->memory_free, &properties->memory_total);
+}
+
+static ggml_backend_t no_backend(ggml_backend_dev_t dev, const char *parameters)
+{
+    (void)dev;
+    (void)parameters;
+    return NULL;
+}
+
+static ggml_backend_buffer_type_t device_buffer_type(ggml_backend_dev_t dev)
+{
+    (void)dev;
+    return &buffer_type;
+}
+
+static bool supports_operation(ggml_backend_dev_t dev, const struct ggml_tensor *operation)
+{
+    (void)dev;
+    (void)operation;
+    return true;
+}
+
+static bool supports_buffer_type(ggml_backend_dev_t dev, ggml_backend_buffer_type_t type)
+{
+    (void)dev;
+    return type == &buffer_type;
+}
+
+static const char *registry_name(ggml_backend_reg_t reg)
+{
+    (void)reg;
+    return "Standin";
+}
+
+static size_t device_count(ggml_backend_reg_t reg)
+{
+    (void)reg;
+    if (BEHAVIOUR == CRASH) {
+        raise(SIGSEGV);
+    }
+    while (BEHAVIOUR == HANG) {
+        sleep(1000);
+    }
+    return BEHAVIOUR == TOO_MANY ? 1000 : BEHAVIOUR == NOTHING ? 0 : 1;
+}
+
+static ggml_backend_dev_t get_device(ggml_backend_reg_t reg, size_t index)
+{
+    (void)reg;
+    (void)index;
+    return &device;
+}
+
+__attribute__((visibility("default"))) ggml_backend_reg_t ggml_backend_init(void)
+{
+    buffer_type = (struct ggml_backend_buffer_type){
+        .iface = {.get_name = buffer_name, .alloc_buffer = no_buffer, .get_alignment = alignment},
+        .device = &device,
+    };
+    device = (struct ggml_backend_device){
+        .iface = {.get_name = device_name,
+                  .get_description = device_description,
+                  .get_memory = device_memory,
+                  .get_type = device_type,
+                  .get_props = device_properties,
+                  .init_backend = no_backend,
+                  .get_buffer_type = device_buffer_type,
+                  .supports_op = supports_operation,
+                  .supports_buft = supports_buffer_type},
+        .reg = &registry,
+    };
+    registry = (struct ggml_backend_reg){
+        .api_version = GGML_BACKEND_API_VERSION,
+        .iface = {.get_name = registry_name, .get_device_count = device_count, .get_device = get_device},
+    };
+    return &registry;
+}

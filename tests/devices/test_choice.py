@@ -1,0 +1,146 @@
+"""Which device is chosen, and the words for it, with drivers that are played."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from packer.errors import InputError
+from runtime.devices.calibration import Verdict
+from runtime.devices.choice import DeviceChooser
+from runtime.devices.device import Device
+from runtime.devices.memory import ResultMemory
+from runtime.devices.probe import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CARD = Device(
+    backend="vulkan", index=0, name="Vulkan0", description="Radeon RX 6700", kind="discrete",
+    total_bytes=12 << 30, free_bytes=11 << 30,
+)  # fmt: skip
+SECOND = replace(CARD, index=2, name="Vulkan2")
+BUILT_IN = replace(CARD, index=1, name="Vulkan1", description="Intel UHD 630", kind="integrated")
+RENDERER = replace(CARD, description="llvmpipe (LLVM 15)", kind="software")
+WINS, LOSES = Verdict(speedup=4.2), Verdict(speedup=0.25)
+
+
+class PlayedProbe:
+    def __init__(self, findings: Mapping[str, Finding]) -> None:
+        self.findings = findings
+        self.again: list[bool] = []
+
+    def find(self, backend: str, _path: Path, *, again: bool = False) -> Finding:
+        self.again.append(again)
+        return self.findings[backend]
+
+
+class PlayedComparison:
+    def __init__(self, verdicts: Mapping[str, Verdict]) -> None:
+        self.verdicts = verdicts
+        self.asked: list[str] = []
+
+    def verdict(self, device: Device, _path: Path, _variables: object) -> Verdict:
+        self.asked.append(device.name)
+        return self.verdicts[device.description]
+
+
+def chooser(
+    wanted: str, *devices: Device, verdicts: Mapping[str, Verdict] | None = None, memory: ResultMemory | None = None
+) -> DeviceChooser:
+    probe: Any = PlayedProbe({"vulkan": Finding(devices=devices, problem="" if devices else "it is broken")})
+    comparison: Any = PlayedComparison(verdicts or {})
+    return DeviceChooser(
+        wanted=wanted,
+        backends={"vulkan": Path("libggml-vulkan.so")},
+        probe=probe,
+        comparison=comparison,
+        memory=memory or ResultMemory(directory=None),
+    )
+
+
+def test_the_card_is_taken_before_what_is_built_in() -> None:
+    found = chooser("auto", BUILT_IN, CARD, verdicts={CARD.description: WINS}).preview()
+    assert found == ((CARD,), "it is 4.2x faster than the CPU")
+
+
+def test_two_equal_cards_are_used_together_and_compared_once() -> None:
+    chosen = chooser("auto", CARD, SECOND, verdicts={CARD.description: WINS})
+    assert chosen.preview()[0] == (CARD, SECOND)
+    assert chosen.comparison.asked == ["Vulkan0"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("verdict", "devices"), [(WINS, (BUILT_IN,)), (LOSES, ())])
+def test_what_is_built_in_is_used_where_it_helps(verdict: Verdict, devices: tuple[Device, ...]) -> None:
+    assert chooser("auto", BUILT_IN, verdicts={BUILT_IN.description: verdict}).preview()[0] == devices
+
+
+def test_a_renderer_on_the_cpu_is_named_so() -> None:
+    found = chooser("auto", RENDERER, verdicts={RENDERER.description: LOSES}).preview()
+    assert found == ((), "Vulkan: device llvmpipe (LLVM 15) is a software renderer, CPU is 4.0x faster")
+
+
+def test_a_renderer_never_wins_by_itself() -> None:
+    devices, why = chooser("auto", RENDERER, verdicts={RENDERER.description: WINS}).preview()
+    assert devices == ()
+    assert why == "Vulkan: device llvmpipe (LLVM 15) is a software renderer, which is never used by itself"
+
+
+def test_trouble_with_the_driver_is_the_reason() -> None:
+    assert chooser("auto").preview() == ((), "Vulkan: it is broken")
+    assert chooser("vulkan").preview() == ((), "Vulkan: it is broken")
+
+
+def test_who_asks_for_the_backend_gets_it_without_a_comparison() -> None:
+    chosen = chooser("vulkan", RENDERER)
+    assert chosen.preview() == ((RENDERER,), "as asked for")
+    assert chosen.probe.again == [True]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["6700", "radeon", "vulkan0", "Radeon RX 6700"])
+def test_a_device_can_be_named(name: str) -> None:
+    assert chooser(name, BUILT_IN, CARD).preview()[0] == (CARD,)
+
+
+def test_an_unknown_name_lists_what_there_is() -> None:
+    with pytest.raises(InputError) as caught:
+        chooser("nosuch", CARD, BUILT_IN).preview()
+    message = str(caught.value)
+    assert "--gpu nosuch" in message
+    assert "Vulkan0 (Radeon RX 6700), Vulkan1 (Intel UHD 630)" in message
+    assert "\n" not in message
+
+
+def test_a_backend_that_is_not_packed_is_refused_at_once() -> None:
+    with pytest.raises(InputError, match="--gpu cuda: this file brings no CUDA support"):
+        chooser("cuda", CARD).check_wanted()
+    without = replace(chooser("vulkan", CARD), backends={})
+    with pytest.raises(InputError, match="packer build --gpu vulkan"):
+        without.check_wanted()
+    replace(without, wanted="auto").check_wanted()
+    replace(without, wanted="off").check_wanted()
+
+
+def test_off_asks_nobody() -> None:
+    assert "switched off" in chooser("off", CARD).why_not_even_ask()
+    assert chooser("auto", CARD).why_not_even_ask() == ""
+
+
+def test_a_device_that_ended_two_starts_is_left_alone(tmp_path: Path) -> None:
+    memory = ResultMemory(directory=tmp_path)
+    chosen = chooser("auto", CARD, verdicts={CARD.description: WINS}, memory=memory)
+    assert chosen.preview()[0] == (CARD,)
+    from runtime.devices.choice import _key
+
+    gone = 2**22 + 1
+    for count in (1, 2):
+        (tmp_path / f"{_key((CARD,))[:32]}.trying").write_text(f"{gone}\n" * count)
+        devices, why = chosen.preview()
+        assert bool(devices) == (count == 1)
+    assert "the last starts with it ended abruptly" in why
+    with memory.trying(_key((CARD,))):
+        pass
+    assert chosen.preview()[0] == (CARD,)
