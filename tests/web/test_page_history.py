@@ -77,8 +77,8 @@ def test_chat_is_found_again_by_its_address_and_the_back_button(filled: Page) ->
 
 
 def test_a_chat_that_is_gone_is_told(filled: Page, server: FakeServer) -> None:
+    filled.goto("about:blank")
     filled.goto(f"{server.address}/#chat=nothing")
-    filled.reload()
     expect(filled.locator("#toast")).to_contain_text("there is no nothing")
     expect(filled.locator("#composer-input")).to_be_visible()
 

@@ -46,9 +46,9 @@ SPELLING = Mix(turns=(44, 38, 12, 3, 2, 1), kinds=(33, 12, 18, 42, 3), skills=(3
 STAGES = (
     Stage(mix=TOPICS, seed=1, num_dialogues=230_000, num_steps=1700, first_rate=3e-3, last_rate=2.4e-3),
     Stage(mix=SHORT_CHATS, seed=2, num_dialogues=130_000, num_steps=600, first_rate=2.2e-3, last_rate=1.5e-3),
-    Stage(mix=NAMES, seed=3, num_dialogues=100_000, num_steps=1600, first_rate=2e-3, last_rate=2e-5),
+    Stage(mix=NAMES, seed=3, num_dialogues=100_000, num_steps=1597, first_rate=2e-3, last_rate=2e-5),
     Stage(mix=SECOND_TURNS, seed=4, num_dialogues=160_000, num_steps=700, first_rate=2e-3, last_rate=1.4e-3),
-    Stage(mix=COPYING, seed=5, num_dialogues=70_000, num_steps=2550, first_rate=1.8e-3, last_rate=1e-3),
+    Stage(mix=COPYING, seed=5, num_dialogues=70_000, num_steps=2650, first_rate=1.8e-3, last_rate=1e-3),
     Stage(mix=BALANCED, seed=6, num_dialogues=85_000, num_steps=2600, first_rate=1.5e-3, last_rate=1e-5),
     Stage(mix=SPELLING, seed=7, num_dialogues=120_000, num_steps=3000, first_rate=1.3e-3, last_rate=1e-5),
 )

@@ -72,16 +72,16 @@ export class ChatList {
   render() {
     // Whoever renames a chat must not lose the field.
     if (this.#list.querySelector(".chat-rename")) return;
-    const focused = this.#list.contains(document.activeElement)
-      ? document.activeElement?.getAttribute("data-chat")
-      : null;
+    const focus = this.#list.contains(document.activeElement) ? document.activeElement : null;
+    const focused = focus?.closest(".chat-row")?.querySelector(".chat-open")?.getAttribute("data-chat");
+    const button = focus?.classList.contains("chat-more") ? ".chat-more" : ".chat-open";
     if (this.#chats.length === 0) {
       this.#list.replaceChildren(element("p", "chat-list-empty", t(this.query ? "chats.none_found" : "chats.none")));
       return;
     }
     const groups = groupChats(this.#chats, new Date(), t);
     this.#list.replaceChildren(...groups.map((group) => this.#group(group)));
-    if (focused) this.#rowOf(focused)?.focus();
+    if (focused) this.#rowOf(focused)?.closest(".chat-row")?.querySelector(/** @type {"button"} */ (button))?.focus();
   }
 
   /**
