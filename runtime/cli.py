@@ -183,6 +183,11 @@ def _computing_options() -> list[click.Parameter]:
 
     return [
         click.Option(["--threads"], type=click.IntRange(0, 4096), help="Threads to compute with. 0: automatic."),
+        click.Option(
+            ["--repack"],
+            type=click.Choice(["auto", "on", "off"]),
+            help="Copy the weights into memory in this processor's order, which is faster. auto: if memory is plenty.",
+        ),
         click.Option(["--gpu"], metavar="NAME", help="auto, off, vulkan, cuda, or (part of) the name of a device."),
         click.Option(
             ["--gpu-layers"], type=click.IntRange(0), help="Layers of the model on the GPU. Default: what fits."

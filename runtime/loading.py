@@ -75,6 +75,7 @@ class ModelLoader:
         adapters: Sequence[AdapterFile] = (),
         kv_type: str = F16,
         context_shift: bool = False,
+        repack: bool = False,
         first_cells: int = FIRST_CELLS,
         free_bytes: Callable[[], int | None] = available_bytes,
         placing: ModelPlacing | None = None,
@@ -94,6 +95,7 @@ class ModelLoader:
         self._adapters = adapters
         self._kv_type = kv_type
         self._context_shift = context_shift
+        self._repack = repack
         self._first_cells = first_cells
         self._free_bytes = free_bytes
         self._placing = placing
@@ -123,7 +125,9 @@ class ModelLoader:
     def _load(
         self, placement: Placement, progress: Callable[[float], bool], free_bytes: Callable[[], int | None]
     ) -> ModelRunner:
-        model = load_model(self._library, self._file, lambda value: progress(value * MODEL_SHARE), placement)
+        model = load_model(
+            self._library, self._file, lambda value: progress(value * MODEL_SHARE), placement, repack=self._repack
+        )
         context = None
         try:
             if model.is_unsupported:

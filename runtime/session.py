@@ -12,6 +12,8 @@ from runtime.devices.setup import model_placing
 from runtime.engine.engine import Engine
 from runtime.llama.library import describe_cpu_variant
 from runtime.loading import ModelLoader
+from runtime.memory import available_bytes
+from runtime.repacking import SMALL_MODEL_BYTES, wants_repacking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from runtime.devices.report import DeviceReport
     from runtime.llama.library import CpuVariant, Library
     from runtime.settings import Settings
-
-SMALL_MODEL_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,7 @@ def open_session(
         on_device=lambda report: set_device(report),
         kv_type=settings.kv_type,
         context_shift=settings.context_shift,
+        repack=wants_repacking(settings.repack, int(source.description["size_bytes"]), available_bytes()),
     )
     engine = Engine(loader.load)
     facts = Facts(

@@ -25,6 +25,7 @@ OPTION_KEYS = {
     "port": "server.port",
     "browser": "server.browser",
     "threads": "engine.threads",
+    "repack": "engine.repack",
     "gpu": "gpu.use",
     "gpu_layers": "gpu.layers",
     "history": "history.enabled",
@@ -46,6 +47,7 @@ class Overrides:
     port: int | None = None
     browser: bool | None = None
     threads: int | None = None
+    repack: str | None = None
     gpu: str | None = None
     gpu_layers: int | None = None
     history: bool | None = None
@@ -71,6 +73,7 @@ class Settings:
     port_is_explicit: bool
     browser: bool
     threads: int
+    repack: str
     gpu: str
     gpu_layers: int
     history: bool
@@ -111,6 +114,7 @@ def merge_settings(config: BundleConfig, overrides: Overrides) -> Settings:
         port_is_explicit=overrides.port is not None,
         browser=config.server.browser,
         threads=config.engine.threads,
+        repack=config.engine.repack,
         gpu=config.gpu.use,
         gpu_layers=config.gpu.layers,
         history=config.history.enabled,

@@ -141,9 +141,13 @@ class ServerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
-    """``threads`` for computing; 0 chooses from the cores really available."""
+    """``threads`` for computing; 0 chooses from the cores really available.
+
+    ``repack`` says whether weights are rearranged in memory for this processor; ``auto``: where memory is plenty.
+    """
 
     threads: int = _ruled(0, whole(0, 1024, "a number of threads"))
+    repack: str = _ruled("auto", one_of("auto", "on", "off"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -212,9 +212,17 @@ class Model:
 
 
 def load_model(
-    library: Library, file: ModelFile, progress: Progress | None = None, placement: Placement = CPU_ONLY
+    library: Library,
+    file: ModelFile,
+    progress: Progress | None = None,
+    placement: Placement = CPU_ONLY,
+    *,
+    repack: bool = False,
 ) -> Model:
-    """Load ``file``. Raises InputError (not a usable model) or MachineError (the file can't be opened or mapped)."""
+    """Load ``file``; with ``repack``, weights are copied in the order that this processor reads fastest.
+
+    Raises InputError (not a usable model) or MachineError (the file can't be opened or mapped).
+    """
     api = library.api
     callback = api.llama_progress_callback(lambda value, _data: progress is None or progress(value))
     params = api.llama_model_default_params()
@@ -222,7 +230,7 @@ def load_model(
         params, placement, max_devices=int(api.llama_max_devices()), cpu_buffer_type=cpu_buffer_type(library)
     )
     params.load_mode = LOAD_MODE_MMAP
-    params.use_extra_bufts = False
+    params.use_extra_bufts = repack
     params.progress_callback = callback
     library.log.clear()
     stream = None

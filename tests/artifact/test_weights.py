@@ -70,7 +70,7 @@ def test_the_weights_are_mapped_from_the_file_and_nowhere_else(
     cache = tmp_path / "cache"
     cache.mkdir()
     launcher = program.Launcher(packed_benchmark, cache)
-    with launcher.serving() as server:
+    with launcher.serving("--repack", "off") as server:
         server.json("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4})
         pid = server.process.pid
         maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")

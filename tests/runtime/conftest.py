@@ -205,6 +205,7 @@ def make_settings(**changes: Any) -> Settings:
         "port_is_explicit": False,
         "browser": False,
         "threads": 1,
+        "repack": "auto",
         "gpu": "auto",
         "gpu_layers": -1,
         "history": False,

@@ -29,7 +29,7 @@ L.llama_backend_init()
 GREEDY = """
 path, prompt, count = sys.argv[1].encode(), sys.argv[2].encode(), int(sys.argv[3])
 params = L.llama_model_default_params()
-params.use_extra_bufts = False
+params.use_extra_bufts = os.path.getsize(path) > 16_000_000  # as the program does where memory is plenty
 model = L.llama_model_load_from_file(path, params)
 vocab = L.llama_model_get_vocab(model)
 settings = L.llama_context_default_params()
