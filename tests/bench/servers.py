@@ -60,9 +60,9 @@ class Contestant:
             process.wait()
 
 
-def packed_file(name: str, path: Path, cache: Path) -> Contestant:
+def packed_file(name: str, path: Path, cache: Path, *, repack: bool = True) -> Contestant:
     """A packed file with the context of all benchmarks; its eight slots follow from that."""
-    command = [str(path), "--no-browser", "--ctx-size", str(CONTEXT_TOKENS)]
+    command = [str(path), "--no-browser", "--ctx-size", str(CONTEXT_TOKENS), "--repack", "on" if repack else "off"]
     return Contestant(
         name=name,
         command=command,
@@ -79,8 +79,8 @@ def unsplit(name: str, model: Path) -> Contestant:
     )
 
 
-def peer(name: str, server: Path, model: Path, *, repack: bool = False) -> Contestant:
-    """``llama-server`` with the same context and slots; without ``repack`` it maps the weights as we do."""
+def peer(name: str, server: Path, model: Path, *, repack: bool = True) -> Contestant:
+    """``llama-server`` with the same context and slots; without ``repack`` it computes on the mapped weights."""
     command = [str(server), "-m", str(model), "-c", str(CONTEXT_TOKENS), "-np", str(NUM_SLOTS), "--no-ui"]
     return Contestant(name=name, command=command if repack else [*command, "--no-repack"])
 

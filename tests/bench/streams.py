@@ -4,7 +4,7 @@
 
 Both serve the benchmark model with a context of 16,384 tokens and eight slots; every stream sends a prompt of about 100
 tokens of its own and takes 96 tokens at temperature 0, through HTTP. Which of the two is asked first changes from round
-to round. The peer is measured without repacking, as the packed file is, and with it (``--repack``).
+to round. Both rearrange the weights in memory for the processor; with ``--no-repack`` both compute on the mapped ones.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from argparse import BooleanOptionalAction
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Add this benchmark's options."""
     parser.add_argument("--quantizations", nargs="+", default=["Q4_K_M", "Q8_0"])
     parser.add_argument("--streams", nargs="+", type=int, default=list(STREAMS))
-    parser.add_argument("--repack", action="store_true", help="let the peer copy and rearrange the weights in memory")
+    parser.add_argument("--repack", action=BooleanOptionalAction, default=True, help="rearrange the weights in memory")
 
 
 def tokens_per_second(server: Running, num_streams: int, first: int) -> float:
@@ -60,7 +61,7 @@ def measure(results: records.Results, chosen: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             packed = Path(scratch) / "chat"
             program.packer("build", model, "-o", packed).check_returncode()
-            mine = packed_file("packed", packed, Path(scratch))
+            mine = packed_file("packed", packed, Path(scratch), repack=chosen.repack)
             with (
                 mine.serving() as ours,
                 peer("llama-server", chosen.peer or llama_server(), model, repack=chosen.repack).serving() as theirs,
