@@ -80,8 +80,11 @@ def unsplit(name: str, model: Path) -> Contestant:
 
 
 def peer(name: str, server: Path, model: Path, *, repack: bool = True) -> Contestant:
-    """``llama-server`` with the same context and slots; without ``repack`` it computes on the mapped weights."""
-    command = [str(server), "-m", str(model), "-c", str(CONTEXT_TOKENS), "-np", str(NUM_SLOTS), "--no-ui"]
+    """``llama-server`` with as many slots, each free to use the whole context, as ours are.
+
+    Without ``repack`` it computes on the mapped weights.
+    """
+    command = [str(server), "-m", str(model), "-c", str(CONTEXT_TOKENS), "-np", str(NUM_SLOTS), "--kv-unified", "--no-ui"]
     return Contestant(name=name, command=command if repack else [*command, "--no-repack"])
 
 
