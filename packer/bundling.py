@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from packer import __version__
 from packer.container import layout
 from packer.container.config import dump_config
-from packer.container.manifest import AdapterSummary, ExternalWeights, Manifest, ModelSummary
+from packer.container.manifest import AdapterSummary, ExternalWeights, Manifest, ModelSummary, PromptSummary
+from packer.container.prompt_states import state_key
 from packer.container.reader import MAX_MANIFEST_BYTES, open_bundle
-from packer.container.writer import ContainerWriter, complete_or_nothing, digest_segments, write_segments
+from packer.container.writer import ContainerWriter, Segment, complete_or_nothing, digest_segments, write_segments
 from packer.errors import OutputError
 from packer.gguf import inspect_adapter, inspect_model, model_source
 from packer.programs import WINDOWS, WINDOWS_MAX_BYTES, WINDOWS_SUFFIX, native_launchers, program_for
@@ -20,12 +21,13 @@ from packer.runtimes.backends import combined_id, copy_backend, read_document
 from packer.runtimes.licences import merged_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from packer.container.config import BundleConfig
     from packer.container.reader import Bundle
     from packer.gguf import AdapterInfo, ModelInfo, ModelSource
+    from packer.prompt_states import PreparedPrompt
     from packer.runtimes.backends import StoredBackend
     from packer.runtimes.store import StoredRuntime
 
@@ -48,6 +50,7 @@ class BundlePlan:
     model: PlannedModel | None
     adapters: tuple[PlannedAdapter, ...] = ()
     backends: tuple[StoredBackend, ...] = ()
+    prompts: tuple[PreparedPrompt, ...] = ()
     windowed: bool = False
     split_at_bytes: int | None = None
     program: Callable[[Mapping[str, bytes]], bytes] = program_for
@@ -62,6 +65,7 @@ class BundlePlan:
         """About the size of what is to be written; a little more than it will be."""
         model_bytes = self.model.source.size_bytes if self.model else 0
         model_bytes += sum(one.source.size_bytes + layout.MODEL_ALIGNMENT_BYTES for one in self.adapters)
+        model_bytes += sum(one.size_bytes + layout.MODEL_ALIGNMENT_BYTES for one in self.prompts if one.path)
         runtime_bytes = sum(runtime.size_bytes for runtime in self.runtimes)
         runtime_bytes += sum(backend.size_bytes for backend in self.backends)
         return model_bytes + runtime_bytes + 2 * layout.MODEL_ALIGNMENT_BYTES + (1 << 20)
@@ -203,6 +207,8 @@ def _write_program(
         writer.add_segments(plan.model.entry, plan.model.source.header, plan.model.source.segments)
     for adapter in plan.adapters:
         writer.add_segments(adapter.entry, adapter.source.header, adapter.source.segments)
+    for entry, path, prompt in _packed_prompts(plan):
+        writer.add_segments(entry, b"", [Segment(path=path, offset_bytes=0, size_bytes=prompt.size_bytes)])
     manifest = _manifest(plan, writer, weights).to_json()
     if len(manifest) > MAX_MANIFEST_BYTES:
         raise OutputError(f"{plan.output}: its manifest would have {len(manifest)} bytes, more than can be read")
@@ -236,7 +242,38 @@ def _manifest(plan: BundlePlan, writer: ContainerWriter, weights: ExternalWeight
         sha256=writer.sha256,
         weights=weights,
         adapters=tuple(map(_adapter_summary, plan.adapters)),
+        prompts=tuple(_prompt_summaries(plan, writer, weights)),
     )
+
+
+def _packed_prompts(plan: BundlePlan) -> list[tuple[str, Path, PreparedPrompt]]:
+    """Name and file of the entry of each prompt of which there is a state."""
+    kept = [(prompt.path, prompt) for prompt in plan.prompts if prompt.path is not None]
+    return [
+        (f"{layout.PROMPTS_PREFIX}{number}.state", path, prompt) for number, (path, prompt) in enumerate(kept, start=1)
+    ]
+
+
+def _prompt_summaries(
+    plan: BundlePlan, writer: ContainerWriter, weights: ExternalWeights | None
+) -> Iterator[PromptSummary]:
+    """Describe the states; their keys name model and adapters as they were written, by digest."""
+    model = plan.model.entry if plan.model else ""
+    for entry, _path, prompt in _packed_prompts(plan):
+        yield PromptSummary(
+            entry=entry,
+            name=prompt.name,
+            key=state_key(
+                model_sha256=weights.sha256 if weights else writer.sha256[model],
+                adapters=[(writer.sha256[adapter.entry], adapter.scale) for adapter in plan.adapters],
+                kv_type=plan.config.context.kv_type,
+                llama_cpp=plan.runtimes[0].summary.llama_cpp,
+                tokens=prompt.tokens,
+            ),
+            num_tokens=prompt.num_tokens,
+            kv_type=plan.config.context.kv_type,
+            size_bytes=prompt.size_bytes,
+        )
 
 
 def _adapter_summary(adapter: PlannedAdapter) -> AdapterSummary:

@@ -7,21 +7,16 @@ result is a file beside the output, gone again when the packing ends, well or no
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packer.errors import BuildError, InputError, OutputError, PackerError
+from packer.errors import OutputError
+from packer.runtime_child import runtime_reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-ERROR_PREFIX = "error: "
-EXPECTED: dict[int, type[PackerError]] = {error.exit_code: error for error in (InputError, OutputError)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +48,9 @@ def quantized(
         raise OutputError(f"{beside.parent}: can't be written to ({error.strerror})") from error
     with work as directory:
         output = Path(directory) / f"{_stem(source)}-{wanted.type_name.upper()}.gguf"
-        _run(wanted.command(program, source, output), note)
+        with contextlib.closing(runtime_reports(wanted.command(program, source, output), "quantizing")) as reports:
+            for done in reports:
+                note(f"tensor {done['tensor']}/{done['tensors']}")
         yield output
 
 
@@ -64,34 +61,3 @@ def _stem(source: Path) -> str:
             for spelling in (suffix, suffix.lower()):
                 stem = stem.removesuffix(separator + spelling)
     return stem or "model"
-
-
-def _run(command: list[str], note: Callable[[str], None]) -> None:
-    """Run the child; its progress goes to ``note``, its failure is raised as ours."""
-    with (
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
-        subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            text=True,
-            env=dict(os.environ),
-        ) as process,
-    ):
-        try:
-            for line in process.stdout or ():
-                with contextlib.suppress(ValueError, KeyError):
-                    done = json.loads(line)
-                    note(f"tensor {done['tensor']}/{done['tensors']}")
-            code = process.wait()
-        finally:
-            process.kill()
-        complaints.seek(0)
-        said = complaints.read().strip()
-    if code == 0:
-        return
-    last = said.splitlines()[-1] if said else f"exit code {code}, without a word"
-    if last.startswith(ERROR_PREFIX) and code in EXPECTED:
-        raise EXPECTED[code](last.removeprefix(ERROR_PREFIX))
-    raise BuildError(f"quantizing failed: {last.removeprefix(ERROR_PREFIX)}")

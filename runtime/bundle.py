@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packer.errors import DamagedError, InputError
 from runtime.llama.model import AdapterFile, ModelFile
+from runtime.prompt_states.stored import PromptFile, PromptFiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,19 +23,25 @@ BUNDLE_VARIABLE = "PACKER_BUNDLE"
 CONFIG_ENTRY = "config.toml"
 LICENSES_PREFIX = "licenses/"
 STORED = 0
+LINUX = "linux-x86_64"
+WINDOWS = "windows-x86_64"
 MAX_CONFIG_BYTES = 1 << 20
 MAX_LICENSE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSource:
-    """The model to load and what is known about it beforehand: ``description`` is the manifest's ``model`` table."""
+    """The model to load and what is known about it beforehand: ``description`` is the manifest's ``model`` table.
+
+    ``prompts`` were read by this model with these adapters.
+    """
 
     file: ModelFile
     name: str
     context_length: int
     description: dict[str, Any]
     adapters: tuple[AdapterFile, ...] = ()
+    prompts: PromptFiles | None = None
 
     def with_adapters(self, adapters: Sequence[tuple[Path, float]]) -> ModelSource:
         """Add adapters from files of their own, given with their scales. Raises InputError for one that is missing."""
@@ -44,7 +52,7 @@ class ModelSource:
             AdapterFile(file=ModelFile(path=path), name=path.name.removesuffix(".gguf"), scale=scale)
             for path, scale in adapters
         )
-        return self.replace_adapters(self.adapters + added) if added else self
+        return replace(self.replace_adapters(self.adapters + added), prompts=None) if added else self
 
     def replace_adapters(self, adapters: tuple[AdapterFile, ...]) -> ModelSource:
         """Use these adapters."""
@@ -91,17 +99,48 @@ def _find_model(bundle: Bundle, manifest: Manifest) -> ModelSource | None:
     summary = manifest.model
     if summary is None or manifest.weights is not None:
         return None
-    adapters = tuple(
-        AdapterFile(file=_stored_file(bundle, adapter.entry), name=adapter.name, scale=adapter.scale)
-        for adapter in manifest.adapters
-    )
     source = ModelSource(
         file=_stored_file(bundle, summary.entry),
         name=summary.name,
         context_length=summary.context_length,
         description=asdict(summary),
+        prompts=find_prompts(bundle, manifest.sha256.get(summary.entry, "")),
+    )
+    return with_packed_adapters(source, bundle)
+
+
+def with_packed_adapters(source: ModelSource, bundle: Bundle) -> ModelSource:
+    """Let a packed model use the adapters that were packed with it. Raises DamagedError."""
+    adapters = tuple(
+        AdapterFile(file=_stored_file(bundle, adapter.entry), name=adapter.name, scale=adapter.scale)
+        for adapter in bundle.manifest.adapters
     )
     return source.replace_adapters(adapters) if adapters else source
+
+
+def find_prompts(bundle: Bundle, model_sha256: str) -> PromptFiles | None:
+    """Find the prompts that were read by the model with this digest; one that is missing or compressed is left out."""
+    manifest, digests = bundle.manifest, bundle.manifest.sha256
+    target = manifest.targets.get(WINDOWS if sys.platform == "win32" else LINUX)
+    if not manifest.prompts or target is None:
+        return None
+    entries = [(bundle.entries.get(prompt.entry), prompt.key) for prompt in manifest.prompts]
+    return PromptFiles(
+        files=tuple(
+            PromptFile(
+                path=bundle.path,
+                offset_bytes=entry.data_offset_bytes,
+                size_bytes=entry.size_bytes,
+                crc32=entry.crc32,
+                key=key,
+            )
+            for entry, key in entries
+            if entry is not None and entry.method == STORED
+        ),
+        model_sha256=model_sha256,
+        adapters=tuple((digests.get(adapter.entry, ""), adapter.scale) for adapter in manifest.adapters),
+        llama_cpp=target.llama_cpp,
+    )
 
 
 def _stored_file(bundle: Bundle, name: str) -> ModelFile:

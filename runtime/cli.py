@@ -166,6 +166,7 @@ def build_command(program: str) -> click.Command:
         click.Option(["--quantize"], nargs=3, type=click.Path(path_type=Path), hidden=True),
         click.Option(["--imatrix"], type=click.Path(path_type=Path), hidden=True),
         click.Option(["--requantize"], is_flag=True, hidden=True),
+        click.Option(["--prompt-states"], type=click.Path(path_type=Path), hidden=True),
         click.Option(["--verbose"], is_flag=True, help="Say what is done, on standard error; show tracebacks."),
     ]
     return click.Command(
@@ -215,6 +216,8 @@ def run(**options: Any) -> int:
         return _assimilate(options["assimilate"])
     if options["quantize"]:
         return _quantize(options)
+    if options["prompt_states"]:
+        return _make_prompt_states(options["prompt_states"])
     contents = _open_contents()
     if options["version"]:
         from runtime.describe import version_line
@@ -272,6 +275,19 @@ def _quantize(options: dict[str, Any]) -> int:
     library = load_library()
     quantize(library, source, output, str(wanted), importance_path=options["imatrix"], again=options["requantize"])
     library.silence()
+    return 0
+
+
+def _make_prompt_states(order: Path) -> int:
+    """Serve ``packer build --prompt-cache``, likewise."""
+    from runtime.llama.library import load_library
+    from runtime.prompt_states.making import make_states
+
+    library = load_library()
+    try:
+        make_states(library, order)
+    finally:
+        library.silence()
     return 0
 
 

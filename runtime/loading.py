@@ -9,6 +9,7 @@ from packer.errors import InputError, MachineError
 from runtime.devices.attempts import Demand
 from runtime.engine.embedding_runner import EmbeddingOnlyRunner
 from runtime.engine.model_runner import LlamaModelRunner
+from runtime.engine.scheduler import GROWTH_STEP
 from runtime.llama.context import Context, Row
 from runtime.llama.embedder import LlamaEmbedder
 from runtime.llama.errors import DecodeError
@@ -17,6 +18,7 @@ from runtime.llama.model import ModelFile, load_model
 from runtime.llama.placement import Placement
 from runtime.memory import available_bytes
 from runtime.prompt import LlamaPromptEncoder
+from runtime.prompt_states.stored import open_prompts
 from runtime.settings import ContextChoice, choose_context
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from runtime.llama.library import Library
     from runtime.llama.model import AdapterFile, Model
     from runtime.prompt import PromptEncoder
+    from runtime.prompt_states.stored import PromptFiles, PromptState
 
 _LOG = logging.getLogger(__name__)
 
@@ -55,6 +58,12 @@ def demand_of(context_size: int, kv_type: str, *, shift: bool) -> Demand:
     return Demand(context_size=context_size, batch_tokens=BATCH_TOKENS, kv_types=kv_types)
 
 
+def first_cells(least: int, prompts: Sequence[PromptState]) -> int:
+    """Return the size that the KV cache begins with: enough for the longest packed prompt and a short chat."""
+    longest = max((len(prompt.tokens) for prompt in prompts), default=0)
+    return max(least, -(-(longest + SLOT_TOKENS) // GROWTH_STEP) * GROWTH_STEP if longest else 0)
+
+
 def choose_slots(context_tokens: int) -> int:
     """Return how many requests to work on together: 8 from a context of 8,192 tokens on, 4 from 1,024 on."""
     wanted = context_tokens // SLOT_TOKENS
@@ -79,13 +88,14 @@ class ModelLoader:
         first_cells: int = FIRST_CELLS,
         free_bytes: Callable[[], int | None] = available_bytes,
         placing: ModelPlacing | None = None,
+        prompts: PromptFiles | None = None,
         on_device: Callable[[DeviceReport], None] = lambda _report: None,
     ) -> None:
         """Prepare to load ``file`` with a context of ``context_size`` tokens (0: the model's limit).
 
         ``num_slots`` is the most requests worked on at the same time; 0 lets the size of the context decide. The KV
         cache begins with ``first_cells`` and grows as the chats need it. Without ``placing`` it is the CPU that
-        computes; ``on_device`` hears what does, when the model is loaded.
+        computes; ``on_device`` hears what does, when the model is loaded. ``prompts`` were read beforehand.
         """
         self._library = library
         self._file = file
@@ -99,6 +109,7 @@ class ModelLoader:
         self._first_cells = first_cells
         self._free_bytes = free_bytes
         self._placing = placing
+        self._prompts = prompts
         self._on_device = on_device
         self.encoder: PromptEncoder | None = None
         self.context: ContextChoice | None = None
@@ -125,6 +136,7 @@ class ModelLoader:
     def _load(
         self, placement: Placement, progress: Callable[[float], bool], free_bytes: Callable[[], int | None]
     ) -> ModelRunner:
+        prompts = open_prompts(self._prompts, placement.kv_type)
         model = load_model(
             self._library, self._file, lambda value: progress(value * MODEL_SHARE), placement, repack=self._repack
         )
@@ -138,7 +150,7 @@ class ModelLoader:
             for adapter in self._adapters:
                 model.load_adapter(adapter)
             choice = choose_context(self._context_size, model.context_length)
-            first_size = min(choice.size_tokens, self._first_cells)
+            first_size = min(choice.size_tokens, first_cells(self._first_cells, prompts))
             _check_memory(model, first_size, placement.kv_type, free_bytes())
             encoder = LlamaPromptEncoder(model)
             embedder = self._embedder(model, choice.size_tokens)
@@ -174,6 +186,7 @@ class ModelLoader:
             context_tokens=choice.size_tokens,
             wants_shift=self._context_shift,
             free_bytes=free_bytes,
+            prompts=prompts,
         )
 
     def _embedder(self, model: Model, context_tokens: int) -> LlamaEmbedder | None:

@@ -64,6 +64,7 @@ def open_session(
         num_threads=threads.count,
         adapters=source.adapters,
         placing=placing,
+        prompts=source.prompts,
         on_device=lambda report: set_device(report),
         kv_type=settings.kv_type,
         context_shift=settings.context_shift,

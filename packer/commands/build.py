@@ -14,10 +14,11 @@ from packer.commands.console import byte_progress, echo_json, size_in_words, ste
 from packer.programs import LINUX, WINDOWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from packer.bundling import BundlePlan, PlannedModel
     from packer.container.config import BundleConfig
+    from packer.prompt_states import PreparedPrompt
     from packer.quantization import Quantization
     from packer.runtimes.store import StoredRuntime
 
@@ -64,6 +65,14 @@ def _parse_size(_context: click.Context, _option: click.Parameter, text: str | N
     "--requantize", is_flag=True, help="Allow --quantize of weights that are quantized already; costs quality."
 )
 @click.option(
+    "--prompt-cache",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Read the system prompt now and pack what the model remembers of it, so that no first chat waits for that. "
+    "auto: unless it would take more than 10% of the model.",
+)
+@click.option(
     "--gpu", default="auto", show_default=True, metavar="NAMES", help="GPU backends to pack: vulkan, or none."
 )
 @click.option(
@@ -97,6 +106,7 @@ def build(
     imatrix: Path | None,
     requantize: bool,
     loras: tuple[str, ...],
+    prompt_cache: str,
     gpu: str,
     targets: tuple[str, ...],
     launcher: str,
@@ -122,13 +132,15 @@ def build(
         model, config_path = DEMO_MODEL, config_path or DEMO_SETTINGS
     config = _settings(config_path, flags)
     planned = plan_model(model)
-    adapters = plan_adapters([parse_scaled_path(text, "--lora") for text in loras], model)
+    scaled = [parse_scaled_path(text, "--lora") for text in loras]
+    adapters = plan_adapters(scaled, model)
     chosen = _output(output, planned, targets)
     runtimes = tuple(runtime_for(target) for target in _targets(targets, chosen))
     with contextlib.ExitStack() as stack:
         if quantize:
             wanted = Quantization(type_name=quantize, importance=imatrix, again=requantize)
-            planned = stack.enter_context(_quantized(planned, model, chosen, wanted))
+            model, planned = stack.enter_context(_quantized(planned, model, chosen, wanted))
+        prompts = stack.enter_context(_prompts(planned, model, chosen, scaled, config, prompt_cache))
         backends = backends_for(wanted_backends, [one.target for one in runtimes], planned.source.size_bytes)
         plan = BundlePlan(
             output=chosen,
@@ -137,6 +149,7 @@ def build(
             model=planned,
             adapters=adapters,
             backends=backends,
+            prompts=prompts,
             windowed=windowed,
             split_at_bytes=split_at,
         )
@@ -148,8 +161,10 @@ def build(
 
 
 @contextlib.contextmanager
-def _quantized(planned: PlannedModel, model: Path, output: Path, wanted: Quantization) -> Iterator[PlannedModel]:
-    """Yield the plan of the same model with smaller weights, in a file that is gone afterwards."""
+def _quantized(
+    planned: PlannedModel, model: Path, output: Path, wanted: Quantization
+) -> Iterator[tuple[Path, PlannedModel]]:
+    """Yield path and plan of the same model with smaller weights, in a file that is gone afterwards."""
     from packer.bundling import check_output, plan_model
     from packer.commands.run import model_less_bundle
     from packer.quantization import quantized
@@ -158,7 +173,32 @@ def _quantized(planned: PlannedModel, model: Path, output: Path, wanted: Quantiz
     with contextlib.ExitStack() as stack:
         with step_progress(f"quantizing to {wanted.type_name}") as note:
             path = stack.enter_context(quantized(model_less_bundle(), model, output, wanted, note))
-        yield plan_model(path)
+        yield path, plan_model(path)
+
+
+@contextlib.contextmanager
+def _prompts(
+    planned: PlannedModel,
+    model: Path,
+    output: Path,
+    adapters: Sequence[tuple[Path, float]],
+    config: BundleConfig,
+    mode: str,
+) -> Iterator[tuple[PreparedPrompt, ...]]:
+    """Yield the prompts that were read beforehand, and say what became of each."""
+    from packer.commands.run import model_less_bundle
+    from packer.prompt_states import PromptOrder, in_words, prepared_prompts
+
+    order = PromptOrder(model=model, model_bytes=planned.source.size_bytes, adapters=adapters, config=config, mode=mode)
+    if not order.prompts or planned.info.use != "chat":
+        yield ()
+        return
+    with contextlib.ExitStack() as stack:
+        with step_progress("reading the prompt") as note:
+            prompts = stack.enter_context(prepared_prompts(model_less_bundle(), order, output, note))
+        for prompt in prompts:
+            click.echo(in_words(prompt, order, size_in_words), err=True)
+        yield prompts
 
 
 def _settings(config_path: Path | None, flags: dict[str, Any]) -> BundleConfig:
@@ -254,7 +294,16 @@ def _report(plan: BundlePlan, *, as_json: bool) -> None:
     weights = plan.weights_path
     if as_json:
         result = {"path": str(plan.output), "size_bytes": size, "model_bytes": model_bytes, "targets": plan.targets}
-        echo_json({**result, "weights": str(weights) if weights else None})
+        prompts = [
+            {
+                "name": one.name,
+                "num_tokens": one.num_tokens,
+                "size_bytes": one.size_bytes,
+                "packed": one.path is not None,
+            }
+            for one in plan.prompts
+        ]
+        echo_json({**result, "weights": str(weights) if weights else None, "prompts": prompts})
         return
     if weights is None:
         extra = f", of which {size_in_words(size - model_bytes)} is not the model ({cost_in_words(plan.backends)})"

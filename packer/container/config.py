@@ -17,10 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from packer.container import cached_prompts
 from packer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from packer.container.cached_prompts import CachedPrompt
 
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 MAX_SHOWN_CHARACTERS = 80
@@ -179,6 +182,7 @@ class BundleConfig:
     engine: EngineConfig = field(default_factory=EngineConfig)
     gpu: GpuConfig = field(default_factory=GpuConfig)
     history: HistoryConfig = field(default_factory=HistoryConfig)
+    prompt_cache: tuple[CachedPrompt, ...] = ()
 
 
 SECTIONS: dict[str, type[Any]] = {
@@ -223,7 +227,8 @@ def parse_config(text: str, source: str) -> BundleConfig:
     except (ValueError, RecursionError) as error:
         # Besides its own error, tomllib lets through those of int() and of deep nesting.
         raise InputError(f"{source}: is not valid TOML: {error}") from error
-    return _build(dict(_flatten(document)), BundleConfig(), source)
+    tables = document.pop(cached_prompts.KEY, [])
+    return _build(dict(_flatten(document)), BundleConfig(), source, tables)
 
 
 def with_overrides(config: BundleConfig, values: Mapping[str, Any], source: str) -> BundleConfig:
@@ -244,11 +249,13 @@ def _key(name: str) -> str:
     return name if BARE_KEY.fullmatch(name) else _shown(name)
 
 
-def _build(values: dict[str, Any], base: BundleConfig, source: str) -> BundleConfig:
-    problems = list(_problems(values))
+def _build(values: dict[str, Any], base: BundleConfig, source: str, tables: Any = ()) -> BundleConfig:
+    problems = [*_problems(values), *(cached_prompts.problems(tables) if tables else ())]
     if problems:
         raise InputError("\n".join(f"{source}: {problem}" for problem in problems))
     result, rules = base, known_keys()
+    if tables:
+        result = dataclasses.replace(result, prompt_cache=cached_prompts.parse(tables))
     for path, value in values.items():
         result = _replaced(result, path, rules[path].canonical(value))
     return result
@@ -309,6 +316,7 @@ def dump_config(config: BundleConfig) -> str:
         values = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}
         lines += ["", f"[{section}]"]
         lines += [f"{name} = {_toml(value)}" for name, value in values.items() if value is not None]
+    lines += cached_prompts.dump(config.prompt_cache, _toml)
     return "\n".join(lines) + "\n"
 
 

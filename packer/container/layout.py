@@ -31,6 +31,7 @@ Entries::
     launcher/<target>               in a portable file and in a runtime file: the native launcher, by itself
     model/<name>.gguf               STORED, aligned; absent when the manifest's ``weights`` name a file beside this one
     model/adapters/<name>.gguf      STORED, aligned: LoRA adapters, applied in the manifest's order
+    model/prompts/<number>.state    STORED, aligned: prompts that were read beforehand (``prompt_states``)
     runtime/<target>/runtime.id     STORED: 64 hexadecimal digits and a newline; names the cache directory
     runtime/<target>/<path>         frozen Python and native libraries
     manifest.json                   last: format version, SHA-256 of the launcher and of every other entry; that of a
@@ -54,6 +55,7 @@ MODEL_ALIGNMENT_BYTES = 65536
 
 MODEL_PREFIX = "model/"
 ADAPTERS_PREFIX = "model/adapters/"
+PROMPTS_PREFIX = "model/prompts/"
 RUNTIME_PREFIX = "runtime/"
 LICENSES_PREFIX = "licenses/"
 LAUNCHER_PREFIX = "launcher/"

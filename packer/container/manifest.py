@@ -42,6 +42,18 @@ class AdapterSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PromptSummary:
+    """A packed prompt state; ``entry`` is its name in the archive, ``key`` what ``prompt_states.state_key`` gives."""
+
+    entry: str
+    name: str
+    key: str
+    num_tokens: int
+    kv_type: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TargetSummary:
     """One system the file runs on; ``runtime_id`` names the directory it unpacks to."""
 
@@ -75,6 +87,7 @@ class Manifest:
     launcher_sha256: str
     sha256: dict[str, str]
     adapters: tuple[AdapterSummary, ...] = ()
+    prompts: tuple[PromptSummary, ...] = ()
     weights: ExternalWeights | None = None
 
     def to_json(self) -> bytes:
@@ -85,6 +98,7 @@ class Manifest:
             "title": self.title,
             "model": asdict(self.model) if self.model else None,
             "adapters": [asdict(adapter) for adapter in self.adapters],
+            "prompts": [asdict(prompt) for prompt in self.prompts],
             "targets": {name: asdict(target) for name, target in self.targets.items()},
             "launcher": {"size_bytes": self.launcher_bytes, "sha256": self.launcher_sha256},
             "entries": [{"name": name, "sha256": digest} for name, digest in sorted(self.sha256.items())],
@@ -111,11 +125,12 @@ def parse_manifest(document: Any) -> Manifest:
         launcher_sha256=str(document["launcher"]["sha256"]),
         sha256={str(entry["name"]): str(entry["sha256"]) for entry in document["entries"]},
         adapters=tuple(_pick(AdapterSummary, adapter) for adapter in document.get("adapters", ())),
+        prompts=tuple(_pick(PromptSummary, prompt) for prompt in document.get("prompts", ())),
         weights=_weights(weights) if weights is not None else None,
     )
 
 
-_Summary = TypeVar("_Summary", ModelSummary, AdapterSummary, TargetSummary, ExternalWeights)
+_Summary = TypeVar("_Summary", ModelSummary, AdapterSummary, PromptSummary, TargetSummary, ExternalWeights)
 KINDS = {"int": int, "str": str, "float": float}
 
 

@@ -25,6 +25,7 @@ class EmbeddingOnlyRunner:
     can_shift = False
     num_cells = 0
     least_cells = 0
+    packed_prompts = ()
 
     def __init__(self, model: Model, embedder: LlamaEmbedder) -> None:
         """Take over a model and make its context. Raises MachineError when memory does not suffice."""
@@ -54,6 +55,10 @@ class EmbeddingOnlyRunner:
     def resize(self, num_cells: int) -> bool:
         """Hold nothing."""
         return True
+
+    def restore(self, cache_id: int, index: int) -> bool:
+        """Hold nothing."""
+        return False
 
     def is_memory_short(self) -> bool:
         """Give nothing back."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runtime.llama.context import Context
     from runtime.llama.embedder import LlamaEmbedder
     from runtime.llama.model import Model
+    from runtime.prompt_states.stored import PromptState
 
 MEBIBYTE = 1 << 20
 SHORT_BYTES = 512 * MEBIBYTE
@@ -113,6 +114,13 @@ class ModelRunner(Protocol):
     def resize(self, num_cells: int) -> bool:
         """Give the KV cache another size; ``False`` when its content is lost. Raises MachineError, changing nothing."""
 
+    @property
+    def packed_prompts(self) -> Sequence[Sequence[int]]:
+        """The tokens of prompts that were read beforehand, which :meth:`restore` knows by their index."""
+
+    def restore(self, cache_id: int, index: int) -> bool:
+        """Let an empty sequence begin with a whole packed prompt; ``False`` when it can't and stays empty."""
+
     def is_memory_short(self) -> bool:
         """Tell whether other programs need the memory that an idle cache takes."""
 
@@ -150,11 +158,15 @@ class LlamaModelRunner:
         context_tokens: int = 0,
         wants_shift: bool = False,
         free_bytes: Callable[[], int | None] = lambda: None,
+        prompts: Sequence[PromptState] = (),
     ) -> None:
         """Take over a model and a context made from it, which has at least ``num_slots`` sequences.
 
-        The context may grow to ``context_tokens`` (0: not at all) while ``free_bytes`` of memory suffice.
+        The context may grow to ``context_tokens`` (0: not at all) while ``free_bytes`` of memory suffice. ``prompts``
+        were read by the same model, into a context of the same kind.
         """
+        self._prompts = prompts
+        self.packed_prompts = [prompt.tokens for prompt in prompts]
         self.can_shift = wants_shift and context.can_shift
         self.shift = context.shift
         self.embedder = embedder
@@ -189,6 +201,11 @@ class LlamaModelRunner:
                 f"and {free // MEBIBYTE:,} MiB of memory are free; close other programs or end other chats"
             )
         return self._context.resize(num_cells)
+
+    def restore(self, cache_id: int, index: int) -> bool:
+        """Put the state of a packed prompt into the context, unless its bytes are not what was packed."""
+        with self._prompts[index].opened() as state:
+            return state is not None and self._context.restore_sequence(cache_id, state.address, state.size_bytes)
 
     def is_memory_short(self) -> bool:
         """Tell whether less is free than an idle program should leave to the others."""

@@ -16,6 +16,7 @@ from runtime.engine.errors import GenerationFailedError
 from runtime.engine.kv_cache import KvCache, Match, common_prefix_length
 from runtime.engine.logprobs import TokenLogprobs
 from runtime.engine.model_runner import Chunk
+from runtime.engine.packed_prompts import PackedPrompts
 from runtime.engine.scheduler import Part, choose_to_preempt, is_admissible, next_size, plan_step, tokens_to_reserve
 from runtime.engine.sequence import Failed, Finished, TextDelta
 from runtime.engine.step_costs import StepCosts
@@ -24,7 +25,9 @@ from runtime.llama.errors import DecodeError, DecodeInterruptedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runtime.engine.kv_cache import Entry
     from runtime.engine.model_runner import ModelRunner, Sampled
+    from runtime.engine.packed_prompts import PackedMatch
     from runtime.engine.sequence import FinishReason, Sequence
 
 _LOG = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ class Worker:
         self._clock = clock
         self._is_stopping = is_stopping
         self.num_prompt_tokens_run = 0
+        self._packed = PackedPrompts(runner)
         self._preempted: list[Sequence] = []
         self._num_steps = 0
 
@@ -104,10 +108,13 @@ class Worker:
     def _begin(self, sequence: Sequence) -> None:
         """Give a sequence its place in the cache, with the longest beginning that another one shares with it.
 
-        If one that is still reading its prompt will soon share much more, this one waits for it.
+        If one that is still reading its prompt will soon share much more, this one waits for it. If a packed prompt
+        shares much more, it is restored.
         """
         match = self.cache.best_match(sequence.tokens)
         known = match.num_tokens if match else 0
+        packed = self._packed.best_match(sequence.tokens, at_least=WORTH_WAITING_TOKENS)
+        known = max(known, packed.num_tokens if packed else 0)
         if self._soon_shared(sequence) >= known + WORTH_WAITING_TOKENS:
             return
         try:
@@ -118,9 +125,30 @@ class Worker:
             self._end(sequence, Failed(error=error))
             return
         sequence.cache_id = self._place(match)
-        sequence.num_computed = len(self.cache.entries[sequence.cache_id].tokens)
+        if packed and packed.num_tokens >= len(self._entry(sequence).tokens) + WORTH_WAITING_TOKENS:
+            self._restore(packed, sequence)
+        sequence.num_computed = len(self._entry(sequence).tokens)
         if sequence.num_reused is None:
             sequence.num_reused = sequence.num_computed
+
+    def _entry(self, sequence: Sequence) -> Entry:
+        return self.cache.entries[self._cache_id(sequence)]
+
+    def _restore(self, packed: PackedMatch, sequence: Sequence) -> None:
+        """Let a sequence that has just got its place begin with a packed prompt, if there is room for it."""
+        try:
+            while packed.num_cells > self.cache.num_free_cells:
+                if not (self._grow(packed.num_cells) or self._evict_oldest()):
+                    return
+        except MachineError:
+            return
+        finally:
+            if sequence.cache_id is None:  # growing lost everything
+                sequence.cache_id = self._place(None)
+        cache_id = self._cache_id(sequence)
+        self._runner.truncate(cache_id, 0)
+        self.cache.truncate(cache_id, 0)
+        self._packed.restore(packed, self.cache, cache_id)
 
     def _soon_shared(self, sequence: Sequence) -> int:
         """Return the longest beginning shared with a prompt that is being read."""

@@ -132,6 +132,29 @@ class Context:
         self._api.llama_memory_clear(self._memory, False)
         return False
 
+    def save_sequence(self, sequence_id: int) -> Any:
+        """Return a copy of what is remembered of one sequence (llama.h, ``llama_state_seq_get_data``).
+
+        Raises DecodeError when this memory can't be copied.
+        """
+        size_bytes = int(self._api.llama_state_seq_get_size(self.pointer, sequence_id))
+        state = (ctypes.c_uint8 * size_bytes)()
+        written = int(self._api.llama_state_seq_get_data(self.pointer, state, size_bytes, sequence_id))
+        if not written:
+            raise DecodeError(f"the state of a sequence can't be copied{self.model.library.log.explain()}")
+        return memoryview(state)[:written]
+
+    def restore_sequence(self, sequence_id: int, address: int, size_bytes: int) -> bool:
+        """Let an empty sequence remember what :meth:`save_sequence` gave, which lies at ``address``.
+
+        Returns ``False``, with the sequence still empty, when it comes from another kind of context or has no room.
+        """
+        state = ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8))
+        if self._api.llama_state_seq_set_data(self.pointer, state, size_bytes, sequence_id) == size_bytes:
+            return True
+        self.truncate(sequence_id, 0)
+        return False
+
     def close(self) -> None:
         """Free the KV cache."""
         if self.pointer:

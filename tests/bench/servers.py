@@ -84,7 +84,8 @@ def peer(name: str, server: Path, model: Path, *, repack: bool = True) -> Contes
 
     Without ``repack`` it computes on the mapped weights.
     """
-    command = [str(server), "-m", str(model), "-c", str(CONTEXT_TOKENS), "-np", str(NUM_SLOTS), "--kv-unified", "--no-ui"]
+    slots = ["-np", str(NUM_SLOTS), "--kv-unified"]
+    command = [str(server), "-m", str(model), "-c", str(CONTEXT_TOKENS), *slots, "--no-ui"]
     return Contestant(name=name, command=command if repack else [*command, "--no-repack"])
 
 

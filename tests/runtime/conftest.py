@@ -57,6 +57,8 @@ class ScriptedRunner:
         self.samplers_open = 0
         self.can_generate = True
         self.embedder: Any = None
+        self.packed_prompts: list[list[int]] = []
+        self.can_restore = True
 
     @property
     def decoded(self) -> list[list[int]]:
@@ -124,6 +126,14 @@ class ScriptedRunner:
         assert num_tokens <= len(self.cells[source_id])
         self.cells[target_id] = list(self.cells[source_id])
         return self.truncate(target_id, num_tokens)
+
+    def restore(self, cache_id: int, index: int) -> bool:
+        assert not self.cells.get(cache_id), "restored onto a sequence in use"
+        used = {cell for held in self.cells.values() for cell, _token in held}
+        assert len(used) + len(self.packed_prompts[index]) <= self.num_cells, "no room for a packed prompt"
+        if self.can_restore:
+            self._append(cache_id, self.packed_prompts[index])
+        return self.can_restore
 
     def shift(self, cache_id: int, start: int, count: int) -> bool:
         """Move cells forward, which no other sequence may share: they would move for it too."""
