@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from packer.errors import EXIT_INTERRUPTED, InputError, PackerError
+from runtime.timings import STARTED_VARIABLE, Timings
 from runtime.windows.windowed import log_path, print_to_log
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ UNEXPECTED = 1
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; every failure is one sentence on standard error."""
+    timings = Timings(os.environ.pop(STARTED_VARIABLE, ""))
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments[:1] == [CHILD_OPTION]:
         from runtime.devices.tasks import run_task
@@ -61,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if log is not None:
         print_to_log(log)
     _prepare_streams()
-    message, code = _run_command(arguments)
+    message, code = _run_command(arguments, timings)
     if message:
         click.echo(message, err=True)
         if log is not None:
@@ -69,12 +71,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _run_command(arguments: list[str]) -> tuple[str, int]:
+def _run_command(arguments: list[str], timings: Timings) -> tuple[str, int]:
     """Run the command; return what went wrong, in words, and the exit code."""
     verbose = "--verbose" in arguments
     command = build_command(_program_name())
     try:
-        result = command.main(arguments, prog_name=_program_name(), standalone_mode=False)
+        result = command.main(arguments, prog_name=_program_name(), standalone_mode=False, obj=timings)
     except click.exceptions.Exit as error:
         return "", error.exit_code
     except click.ClickException as error:
@@ -131,7 +133,7 @@ def build_command(program: str) -> click.Command:
         click.Option(["-p", "--prompt"], metavar="TEXT", help="Answer TEXT once and exit; '-' reads standard input."),
         click.Option(["--cli"], is_flag=True, help="Chat in the terminal."),
         click.Option(["--info"], is_flag=True, help="Describe this file and exit."),
-        click.Option(["--json"], is_flag=True, help="With --info: print JSON."),
+        click.Option(["--json"], is_flag=True, help="With --info or --timings: print JSON."),
         click.Option(["--verify"], is_flag=True, help="Check every byte of this file and exit."),
         click.Option(["--licenses"], is_flag=True, help="Print the licences of everything inside and exit."),
         click.Option(
@@ -167,6 +169,7 @@ def build_command(program: str) -> click.Command:
         click.Option(["--imatrix"], type=click.Path(path_type=Path), hidden=True),
         click.Option(["--requantize"], is_flag=True, hidden=True),
         click.Option(["--prompt-states"], type=click.Path(path_type=Path), hidden=True),
+        click.Option(["--timings"], is_flag=True, help="Print where the time of the start went, on standard error."),
         click.Option(["--verbose"], is_flag=True, help="Say what is done, on standard error; show tracebacks."),
     ]
     return click.Command(
@@ -214,10 +217,10 @@ def run(**options: Any) -> int:
         return _verify()
     if options["assimilate"] is not None:
         return _assimilate(options["assimilate"])
-    if options["quantize"]:
-        return _quantize(options)
-    if options["prompt_states"]:
-        return _make_prompt_states(options["prompt_states"])
+    if options["quantize"] or options["prompt_states"]:
+        from runtime.packer_tasks import make_prompt_states, quantize_for_packer
+
+        return quantize_for_packer(options) if options["quantize"] else make_prompt_states(options["prompt_states"])
     contents = _open_contents()
     if options["version"]:
         from runtime.describe import version_line
@@ -235,6 +238,8 @@ def _check_combination(options: dict[str, Any]) -> None:
     if len(modes) > 1:
         raise click.UsageError(f"--{modes[0]} and --{modes[1]} can't be used together")
     for name, needed in (("raw", "prompt"), ("token_ids", "prompt"), ("json", "info")):
+        if name == "json" and options["timings"]:
+            continue
         if options[name] and options[needed] in {None, False}:
             raise click.UsageError(f"--{name.replace('_', '-')} needs --{needed}")
 
@@ -263,31 +268,6 @@ def _assimilate(output: Path) -> int:
     target = "windows-x86_64" if sys.platform == "win32" else "linux-x86_64"
     assimilate(require_path(bundle_path(os.environ), "--assimilate"), output, target)
     say(f"{output}: a plain program for {target}")
-    return 0
-
-
-def _quantize(options: dict[str, Any]) -> int:
-    """Serve ``packer build --quantize``, which has no llama.cpp of its own."""
-    from runtime.llama.library import load_library
-    from runtime.quantization import quantize
-
-    source, output, wanted = options["quantize"]
-    library = load_library()
-    quantize(library, source, output, str(wanted), importance_path=options["imatrix"], again=options["requantize"])
-    library.silence()
-    return 0
-
-
-def _make_prompt_states(order: Path) -> int:
-    """Serve ``packer build --prompt-cache``, likewise."""
-    from runtime.llama.library import load_library
-    from runtime.prompt_states.making import make_states
-
-    library = load_library()
-    try:
-        make_states(library, order)
-    finally:
-        library.silence()
     return 0
 
 
@@ -328,12 +308,16 @@ def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
     from runtime.describe import DEVELOPMENT, show_model_info
     from runtime.llama.library import load_library
 
-    settings = _settings(contents, options)
+    timings: Timings = click.get_current_context().obj or Timings()
+    timings.wanted, timings.as_json = options["timings"], options["json"]
+    with timings.part("settings"):
+        settings = _settings(contents, options)
     is_server = options["prompt"] is None and not options["cli"] and not options["info"]
     instance = _claim(contents) if is_server else None
     if instance is not None and _is_plain(options) and _show_running(instance, settings):
         return 0
-    library = load_library()
+    with timings.part("libraries"):
+        library = load_library()
     source = _source(contents, options["model"], library).with_adapters(_adapters(options["lora"]))
     version = contents.manifest.packer_version if contents else DEVELOPMENT
     if options["info"]:
@@ -350,10 +334,19 @@ def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
             environ=os.environ,
             data_directory=options["data_dir"],
             instance=instance,
+            timings=timings,
         )
     from runtime.session import open_session
 
-    return _run_terminal(open_session(library, settings, source, version=version, environ=os.environ), options)
+    session = open_session(
+        library,
+        settings,
+        source,
+        version=version,
+        environ=os.environ,
+        timings=timings,
+    )
+    return _run_terminal(session, options)
 
 
 def _claim(contents: Contents | None) -> Instance | None:

@@ -21,6 +21,7 @@ from runtime.report import say, say_fact
 from runtime.server import WebServer, bind
 from runtime.session import Session, open_session
 from runtime.settings import choose_context
+from runtime.timings import Timings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -92,12 +93,19 @@ def serve(
     environ: Mapping[str, str],
     data_directory: Path | None = None,
     instance: Instance | None = None,
+    timings: Timings | None = None,
 ) -> int:
     """Run until told to stop; return the exit code. Raises PackerError when it can't start or the model can't load."""
+    timings = timings or Timings()
     stop = StopSignal()
     stop.install()
     listener = bind(settings.port, explicit=settings.port_is_explicit)
-    session = open_session(library, settings, source, version=version, environ=environ, on_quit=stop.set)
+    timings.event("port open")
+
+    with timings.part("session"):
+        session = open_session(
+            library, settings, source, version=version, environ=environ, on_quit=stop.set, timings=timings
+        )
     session.service.facts.address = listener.address
     if instance is not None:
         session.service.facts.instance = instance.id
@@ -106,7 +114,8 @@ def serve(
     try:
         session.engine.start()
         announced = _announce_machine(session)
-        server = _start_server(session, listener, history, environ)
+        with timings.part("page and API"):
+            server = _start_server(session, listener, history, environ)
         context = choose_context(settings.context_size, source.context_length)
         say_fact("Context", f"{context.size_tokens:,} tokens", context.why)
         say_fact("Address", listener.address, listener.why)
@@ -114,6 +123,8 @@ def serve(
         say("Press Ctrl-C to quit.")
         try:
             if _wait_for_model(session, stop):
+                timings.event("ready")
+                timings.tell()
                 if not announced:
                     _announce_device(session)
                 open_browser(listener.address, settings, environ)

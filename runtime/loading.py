@@ -20,11 +20,12 @@ from runtime.memory import available_bytes
 from runtime.prompt import LlamaPromptEncoder
 from runtime.prompt_states.stored import open_prompts
 from runtime.settings import ContextChoice, choose_context
+from runtime.timings import Timings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from runtime.devices.attempts import ModelPlacing
+    from runtime.devices.attempts import Attempt, ModelPlacing
     from runtime.devices.report import DeviceReport
     from runtime.engine.model_runner import ModelRunner
     from runtime.llama.library import Library
@@ -89,6 +90,7 @@ class ModelLoader:
         free_bytes: Callable[[], int | None] = available_bytes,
         placing: ModelPlacing | None = None,
         prompts: PromptFiles | None = None,
+        timings: Timings | None = None,
         on_device: Callable[[DeviceReport], None] = lambda _report: None,
     ) -> None:
         """Prepare to load ``file`` with a context of ``context_size`` tokens (0: the model's limit).
@@ -110,6 +112,7 @@ class ModelLoader:
         self._free_bytes = free_bytes
         self._placing = placing
         self._prompts = prompts
+        self._timings = timings or Timings()
         self._on_device = on_device
         self.encoder: PromptEncoder | None = None
         self.context: ContextChoice | None = None
@@ -119,7 +122,8 @@ class ModelLoader:
         if self._placing is None:
             return self._load(Placement(kv_type=self._kv_type), progress, self._free_bytes)
         demand = demand_of(self._context_size, self._kv_type, shift=self._context_shift)
-        for attempt in self._placing.attempts(self._library, self._file, demand):
+        attempts = iter(self._placing.attempts(self._library, self._file, demand))
+        while (attempt := self._next_attempt(attempts)) is not None:
             free_bytes = _unlimited if attempt.everything_on_device else self._free_bytes
             try:
                 with self._placing.guard(attempt):
@@ -133,13 +137,18 @@ class ModelLoader:
             return runner
         raise RuntimeError("there was no attempt on the CPU")
 
+    def _next_attempt(self, attempts: Iterator[Attempt]) -> Attempt | None:
+        with self._timings.part("looking for devices"):
+            return next(attempts, None)
+
     def _load(
         self, placement: Placement, progress: Callable[[float], bool], free_bytes: Callable[[], int | None]
     ) -> ModelRunner:
         prompts = open_prompts(self._prompts, placement.kv_type)
-        model = load_model(
-            self._library, self._file, lambda value: progress(value * MODEL_SHARE), placement, repack=self._repack
-        )
+        with self._timings.part("model"):
+            model = load_model(
+                self._library, self._file, lambda value: progress(value * MODEL_SHARE), placement, repack=self._repack
+            )
         context = None
         try:
             if model.is_unsupported:
@@ -152,21 +161,23 @@ class ModelLoader:
             choice = choose_context(self._context_size, model.context_length)
             first_size = min(choice.size_tokens, first_cells(self._first_cells, prompts))
             _check_memory(model, first_size, placement.kv_type, free_bytes())
-            encoder = LlamaPromptEncoder(model)
+            with self._timings.part("chat template"):
+                encoder = LlamaPromptEncoder(model)
             embedder = self._embedder(model, choice.size_tokens)
             if embedder is not None and not model.can_generate:
                 self.encoder, self.context = encoder, choice
                 return EmbeddingOnlyRunner(model, embedder)
             slots = self._num_slots or choose_slots(choice.size_tokens)
-            context = Context(
-                model,
-                num_tokens=first_size,
-                batch_tokens=BATCH_TOKENS,
-                num_threads=self._num_threads,
-                # States of recurrent models are large, so none is kept for an idle sequence beyond the slots.
-                num_sequences=slots + (0 if model.has_state else IDLE_SEQUENCES),
-                kv_type=placement.kv_type,
-            )
+            with self._timings.part("context"):
+                context = Context(
+                    model,
+                    num_tokens=first_size,
+                    batch_tokens=BATCH_TOKENS,
+                    num_threads=self._num_threads,
+                    # States of recurrent models are large, so none is kept for an idle sequence beyond the slots.
+                    num_sequences=slots + (0 if model.has_state else IDLE_SEQUENCES),
+                    kv_type=placement.kv_type,
+                )
             if placement.devices:
                 _try_out(context)
         except BaseException:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from runtime.devices.report import DeviceReport
     from runtime.llama.library import CpuVariant, Library
     from runtime.settings import Settings
+    from runtime.timings import Timings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,7 @@ def open_session(
     version: str,
     environ: Mapping[str, str],
     on_quit: Callable[[], None] = lambda: None,
+    timings: Timings,
 ) -> Session:
     """Prepare everything; the model loads once the engine is started. Raises InputError for a GPU that can't be had."""
     variant = describe_cpu_variant(library)
@@ -65,12 +67,13 @@ def open_session(
         adapters=source.adapters,
         placing=placing,
         prompts=source.prompts,
+        timings=timings,
         on_device=lambda report: set_device(report),
         kv_type=settings.kv_type,
         context_shift=settings.context_shift,
         repack=wants_repacking(settings.repack, int(source.description["size_bytes"]), available_bytes()),
     )
-    engine = Engine(loader.load)
+    engine = Engine(loader.load, on_first_token=timings.first_token)
     facts = Facts(
         model_name=source.name,
         model=source.description,

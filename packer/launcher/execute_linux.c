@@ -41,7 +41,10 @@ static bool set_environment(const struct bundle *bundle, const char *runtime_pat
     if (getenv("_PYI_ARCHIVE_FILE") != NULL && !set_variable("PYINSTALLER_RESET_ENVIRONMENT", "1", failure)) {
         return false;
     }
-    return set_variable("PACKER_BUNDLE", bundle->path, failure) &&
+    char *times = clock_text();
+    bool done = set_variable("PACKER_STARTED_MS", times, failure);
+    free(times);
+    return done && set_variable("PACKER_BUNDLE", bundle->path, failure) &&
            set_variable("PACKER_CACHE_ENTRY", runtime_path, failure) &&
            set_variable("PACKER_LIBC", libc_choice_name(choice), failure) &&
            set_library_path(runtime_path, choice, failure);

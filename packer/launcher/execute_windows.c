@@ -31,8 +31,11 @@ static bool set_environment(const struct bundle *bundle, const char *runtime_pat
     SetEnvironmentVariableW(L"PACKER_WINDOWED", console_is_windowed() ? L"1" : NULL);
     char *bundle_path = utf8_usable_path(bundle->path);
     char *entry_path = utf8_usable_path(runtime_path);
+    char *times = clock_text();
     bool done = set_variable(L"PACKER_BUNDLE", bundle_path, failure) &&
-                set_variable(L"PACKER_CACHE_ENTRY", entry_path, failure);
+                set_variable(L"PACKER_CACHE_ENTRY", entry_path, failure) &&
+                set_variable(L"PACKER_STARTED_MS", times, failure);
+    free(times);
     free(bundle_path);
     free(entry_path);
     return done;

@@ -58,6 +58,10 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void trace_start(void);
 
+/* The clock at trace_start(), at mark_cache() and now, in milliseconds, for --timings; the caller frees it. */
+char *clock_text(void);
+void mark_cache(void);
+
 /* printf into fresh memory; ends the launcher (exit 7) when there is none. The caller frees the result. */
 char *format_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -28,6 +28,7 @@ static bool launch(struct context *context, struct failure *failure)
         return false;
     }
     trace("read the directory of %s: %zu files", context->bundle.path, context->archive.num_entries);
+    mark_cache();
     if (!cache_provide(&context->bundle, &context->archive, &context->runtime_path, failure)) {
         return false;
     }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 static double trace_origin_ms;
+static double cache_origin_ms;
 static bool trace_wanted;
 
 static void write_line(const char *prefix, const char *format, va_list arguments)
@@ -79,6 +80,16 @@ void trace_start(void)
     const char *wanted = environment_text("PACKER_LAUNCHER_TRACE");
     trace_wanted = wanted != NULL && strcmp(wanted, "1") == 0;
     trace_origin_ms = platform_clock_ms();
+}
+
+void mark_cache(void)
+{
+    cache_origin_ms = platform_clock_ms();
+}
+
+char *clock_text(void)
+{
+    return format_text("%.3f %.3f %.3f", trace_origin_ms, cache_origin_ms, platform_clock_ms());
 }
 
 void trace(const char *format, ...)

@@ -91,9 +91,19 @@ def fitted(request: GenerationRequest, context_tokens: int, *, shifts: bool) -> 
 class Engine:
     """Loads a model and serves generation requests from a bounded queue."""
 
-    def __init__(self, load: Callable[[Progress], ModelRunner], *, max_waiting: int = MAX_WAITING) -> None:
-        """Prepare; nothing happens before :meth:`start`. ``load`` reports progress and stops when told ``False``."""
+    def __init__(
+        self,
+        load: Callable[[Progress], ModelRunner],
+        *,
+        max_waiting: int = MAX_WAITING,
+        on_first_token: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Prepare; nothing happens before :meth:`start`. ``load`` reports progress and stops when told ``False``.
+
+        ``on_first_token`` is called once, by the engine's thread.
+        """
         self._load = load
+        self._on_first_token = on_first_token
         self._max_waiting = max_waiting
         self._condition = threading.Condition()
         self._waiting: deque[ChatSequence] = deque()
@@ -241,7 +251,10 @@ class Engine:
         self._set_status("ready", None)
         try:
             while self._admit(worker):
+                had_answered = worker.has_answered
                 worker.step()
+                if worker.has_answered and not had_answered:
+                    self._on_first_token()
                 self._take_back(worker)
                 self._embed(worker)
         except Exception as error:  # thread boundary: nobody above could see it

@@ -56,6 +56,7 @@ class Worker:
         self._clock = clock
         self._is_stopping = is_stopping
         self.num_prompt_tokens_run = 0
+        self.has_answered = False
         self._packed = PackedPrompts(runner)
         self._preempted: list[Sequence] = []
         self._num_steps = 0
@@ -385,6 +386,7 @@ class Worker:
         if isinstance(sampled, DecodeError):
             self._fail(sequence, sampled)
             return
+        self.has_answered = True
         token = sampled.chosen.token if isinstance(sampled, TokenLogprobs) else sampled
         if self._runner.is_end(token):
             self._finish(sequence, "stop")

@@ -113,3 +113,21 @@ def test_a_model_beside_the_program_is_known_by_its_digest(
     assert (tmp_path / "chat.gguf").exists()
     assert first_answer(packed, runtime_cache)[2] > 0
     assert first_answer(packed, runtime_cache, "--model", str(tmp_path / "chat.gguf"))[2] == 0
+
+
+def test_timings_show_that_the_page_is_open_before_the_model_is_loaded(
+    packed_prompt: Path, runtime_cache: Path
+) -> None:
+    launcher = program.Launcher(packed_prompt, runtime_cache)
+    done = launcher.run("-p", "Hello", "--max-tokens", "1", "--timings")
+    assert done.returncode == 0, done.stderr
+    names = [line[:22].strip() for line in done.stderr.splitlines()]
+    assert names[:4] == ["start, ms", "launcher", "unpack", "Python"]
+    assert names[-1] == "first token"
+    with launcher.serving("--timings", "--json") as server:
+        server.stop()
+        assert server.process.stderr is not None
+        told = json.loads(server.process.stderr.readline())["start"]
+    begins = {part["name"]: part["begin_s"] for part in told}
+    assert begins["port open"] < begins["model"] < begins["context"] < begins["ready"]
+    assert begins["page and API"] < begins["ready"]

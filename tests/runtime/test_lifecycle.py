@@ -45,7 +45,7 @@ def run(monkeypatch: pytest.MonkeyPatch, service_for: Callable[..., Any], settin
     def serve(
         load: Callable[..., Any], then: Callable[[str], None], environ: dict[str, str] | None = None, **changes: Any
     ) -> int:
-        def open_session(*_: Any, version: str, environ: Any, on_quit: Callable[[], None]) -> Any:
+        def open_session(*_: Any, version: str, environ: Any, on_quit: Callable[[], None], **_more: Any) -> Any:
             engine = Engine(load)
             service = service_for(engine)
             service._on_quit = on_quit
