@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from packer import __version__
 from packer.container import layout
 from packer.container.config import dump_config
-from packer.container.manifest import AdapterSummary, ExternalWeights, Manifest, ModelSummary
+from packer.container.manifest import AdapterSummary, ExternalWeights, Manifest, ModelSummary, ProjectorSummary
 from packer.container.reader import MAX_MANIFEST_BYTES, open_bundle
 from packer.container.writer import ContainerWriter, complete_or_nothing, digest_segments, write_segments
 from packer.errors import OutputError
-from packer.gguf import inspect_adapter, inspect_model, model_source
+from packer.gguf import inspect_adapter, inspect_model, inspect_projector, model_source
 from packer.programs import WINDOWS, WINDOWS_MAX_BYTES, WINDOWS_SUFFIX, native_launchers, program_for
 from packer.runtimes.backends import combined_id, copy_backend, read_document
 from packer.runtimes.licences import merged_documents
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from packer.container.config import BundleConfig
     from packer.container.reader import Bundle
-    from packer.gguf import AdapterInfo, ModelInfo, ModelSource
+    from packer.gguf import AdapterInfo, ModelInfo, ModelSource, ProjectorInfo
     from packer.runtimes.backends import StoredBackend
     from packer.runtimes.store import StoredRuntime
 
@@ -47,6 +47,7 @@ class BundlePlan:
     runtimes: tuple[StoredRuntime, ...]
     model: PlannedModel | None
     adapters: tuple[PlannedAdapter, ...] = ()
+    projector: PlannedProjector | None = None
     backends: tuple[StoredBackend, ...] = ()
     windowed: bool = False
     split_at_bytes: int | None = None
@@ -62,6 +63,7 @@ class BundlePlan:
         """About the size of what is to be written; a little more than it will be."""
         model_bytes = self.model.source.size_bytes if self.model else 0
         model_bytes += sum(one.source.size_bytes + layout.MODEL_ALIGNMENT_BYTES for one in self.adapters)
+        model_bytes += self.projector.source.size_bytes + layout.MODEL_ALIGNMENT_BYTES if self.projector else 0
         runtime_bytes = sum(runtime.size_bytes for runtime in self.runtimes)
         runtime_bytes += sum(backend.size_bytes for backend in self.backends)
         return model_bytes + runtime_bytes + 2 * layout.MODEL_ALIGNMENT_BYTES + (1 << 20)
@@ -104,6 +106,24 @@ class PlannedAdapter:
     scale: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlannedProjector:
+    """A projector that fits its model; ``entry`` is its name inside."""
+
+    entry: str
+    info: ProjectorInfo
+    source: ModelSource
+
+
+def plan_projector(path: Path, model: Path) -> PlannedProjector:
+    """Inspect the projector at ``path`` for the model at ``model``. Raises InputError for a wrong one."""
+    return PlannedProjector(
+        entry=f"{layout.PROJECTOR_PREFIX}{_entry_stem(path.name.removesuffix('.gguf'))}.gguf",
+        info=inspect_projector(path, model),
+        source=model_source(path),
+    )
+
+
 def plan_adapters(wanted: Sequence[tuple[Path, float]], model: Path) -> tuple[PlannedAdapter, ...]:
     """Inspect adapters, given with their scales, for the model at ``model``. Raises InputError for a wrong one."""
     return tuple(
@@ -144,6 +164,7 @@ def write_bundle(plan: BundlePlan, progress: Callable[[int], None] | None = None
     """Write the files that ``plan`` describes, complete or not at all. Raises OutputError, InputError."""
     if plan.model is not None:
         sources = [plan.model.source, *(adapter.source for adapter in plan.adapters)]
+        sources += [plan.projector.source] if plan.projector else []
         check_output(plan.output, [segment.path for source in sources for segment in source.segments])
     path = plan.weights_path
     with contextlib.ExitStack() as stack:
@@ -203,6 +224,8 @@ def _write_program(
         writer.add_segments(plan.model.entry, plan.model.source.header, plan.model.source.segments)
     for adapter in plan.adapters:
         writer.add_segments(adapter.entry, adapter.source.header, adapter.source.segments)
+    if plan.projector is not None:
+        writer.add_segments(plan.projector.entry, plan.projector.source.header, plan.projector.source.segments)
     manifest = _manifest(plan, writer, weights).to_json()
     if len(manifest) > MAX_MANIFEST_BYTES:
         raise OutputError(f"{plan.output}: its manifest would have {len(manifest)} bytes, more than can be read")
@@ -236,6 +259,16 @@ def _manifest(plan: BundlePlan, writer: ContainerWriter, weights: ExternalWeight
         sha256=writer.sha256,
         weights=weights,
         adapters=tuple(map(_adapter_summary, plan.adapters)),
+        projector=_projector_summary(plan.projector) if plan.projector else None,
+    )
+
+
+def _projector_summary(projector: PlannedProjector) -> ProjectorSummary:
+    return ProjectorSummary(
+        entry=projector.entry,
+        name=projector.info.name,
+        kind=projector.info.kind,
+        size_bytes=projector.source.size_bytes,
     )
 
 

@@ -34,6 +34,15 @@ class ModelSource:
     context_length: int
     description: dict[str, Any]
     adapters: tuple[AdapterFile, ...] = ()
+    projector: ModelFile | None = None
+
+    def with_projector(self, path: Path | None) -> ModelSource:
+        """See pictures with the projector in a file of its own. Raises InputError when it is missing."""
+        if path is None:
+            return self
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; check the path given with --mmproj")
+        return replace(self, projector=ModelFile(path=path), description={**self.description, "projector": path.name})
 
     def with_adapters(self, adapters: Sequence[tuple[Path, float]]) -> ModelSource:
         """Add adapters from files of their own, given with their scales. Raises InputError for one that is missing."""
@@ -101,7 +110,16 @@ def _find_model(bundle: Bundle, manifest: Manifest) -> ModelSource | None:
         context_length=summary.context_length,
         description=asdict(summary),
     )
-    return source.replace_adapters(adapters) if adapters else source
+    return packed_projector(bundle, source.replace_adapters(adapters) if adapters else source)
+
+
+def packed_projector(bundle: Bundle, source: ModelSource) -> ModelSource:
+    """Add the projector that stands in the bundle, if one does."""
+    projector = bundle.manifest.projector
+    if projector is None:
+        return source
+    description = {**source.description, "projector": projector.name}
+    return replace(source, projector=_stored_file(bundle, projector.entry), description=description)
 
 
 def _stored_file(bundle: Bundle, name: str) -> ModelFile:

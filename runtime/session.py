@@ -63,6 +63,7 @@ def open_session(
         context_size=settings.context_size,
         num_threads=threads.count,
         adapters=source.adapters,
+        projector=source.projector,
         placing=placing,
         on_device=lambda report: set_device(report),
         kv_type=settings.kv_type,
@@ -77,6 +78,7 @@ def open_session(
         cpu_variant=str(variant),
         threads={"count": threads.count, "why": threads.why},
         version=version,
+        sees_pictures=source.projector is not None,
     )
 
     def set_device(report: DeviceReport) -> None:

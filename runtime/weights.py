@@ -13,8 +13,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packer.container.reader import open_bundle
 from packer.container.weights import check_weights, find_weights
-from runtime.bundle import ModelSource
+from runtime.bundle import ModelSource, packed_projector
 from runtime.llama.model import ModelFile
 from runtime.report import say
 
@@ -37,12 +38,14 @@ def external_model(contents: Contents, environ: Mapping[str, str]) -> ModelSourc
         return None
     path = find_weights(contents.path, weights)
     _check_once(path, weights, environ)
-    return ModelSource(
+    source = ModelSource(
         file=ModelFile(path=path),
         name=summary.name,
         context_length=summary.context_length,
         description=asdict(summary),
     )
+    with open_bundle(contents.path) as bundle:
+        return packed_projector(bundle, source)
 
 
 def _check_once(path: Path, weights: ExternalWeights, environ: Mapping[str, str]) -> None:

@@ -32,6 +32,7 @@ Examples:
   packer build model.gguf -o chat --system-prompt "Answer in one sentence."
   packer build model-00001-of-00003.gguf -c chat.toml -o chat
   packer build model.gguf --lora style.gguf:0.8 -o chat
+  packer build model.gguf --mmproj mmproj.gguf -o chat
   packer build model.gguf --target portable -o chat.exe
 """
 
@@ -52,6 +53,7 @@ def _parse_size(_context: click.Context, _option: click.Parameter, text: str | N
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write. [default: the model's name]")
 @click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), help="TOML file with settings.")
 @click.option("--lora", "loras", multiple=True, metavar="PATH[:SCALE]", help="LoRA adapter to apply; repeatable.")
+@click.option("--mmproj", type=click.Path(path_type=Path), help="Projector that lets the model see pictures.")
 @click.option("--title", help="Name shown in the page and in --info.")
 @click.option("--system-prompt", help="Instructions put before every chat.")
 @click.option("--ctx-size", type=int, help="Context in tokens; 0 means all that the model was trained for.")
@@ -97,6 +99,7 @@ def build(
     imatrix: Path | None,
     requantize: bool,
     loras: tuple[str, ...],
+    mmproj: Path | None,
     gpu: str,
     targets: tuple[str, ...],
     launcher: str,
@@ -109,7 +112,7 @@ def build(
 
     MODEL may be the word "demo": the small model that comes with packer.
     """
-    from packer.bundling import BundlePlan, plan_adapters, plan_model, write_bundle
+    from packer.bundling import BundlePlan, plan_adapters, plan_model, plan_projector, write_bundle
     from packer.commands.gpu_option import backends_for, parse_backends
     from packer.container.config import parse_scaled_path
     from packer.demo import DEMO_MODEL, DEMO_SETTINGS
@@ -123,6 +126,7 @@ def build(
     config = _settings(config_path, flags)
     planned = plan_model(model)
     adapters = plan_adapters([parse_scaled_path(text, "--lora") for text in loras], model)
+    projector = plan_projector(mmproj, model) if mmproj is not None else None
     chosen = _output(output, planned, targets)
     runtimes = tuple(runtime_for(target) for target in _targets(targets, chosen))
     with contextlib.ExitStack() as stack:
@@ -136,6 +140,7 @@ def build(
             runtimes=runtimes,
             model=planned,
             adapters=adapters,
+            projector=projector,
             backends=backends,
             windowed=windowed,
             split_at_bytes=split_at,
@@ -250,6 +255,7 @@ def _report(plan: BundlePlan, *, as_json: bool) -> None:
 
     size = plan.output.stat().st_size
     model_bytes = plan.model.source.size_bytes if plan.model else 0
+    model_bytes += plan.projector.source.size_bytes if plan.projector else 0
     model_bytes += sum(adapter.source.size_bytes for adapter in plan.adapters)
     weights = plan.weights_path
     if as_json:

@@ -43,6 +43,9 @@ def inspect(file: Path, as_json: bool) -> None:
     for adapter in description["adapters"]:
         size = size_in_words(adapter["size_bytes"])
         click.echo(f"Adapter  {adapter['name']}, scale {adapter['scale']:g}, rank {adapter['rank']}, {size}")
+    if projector := description["projector"]:
+        size = size_in_words(projector["size_bytes"])
+        click.echo(f"Sees     pictures, by {projector['name']} ({projector['kind']}), {size}")
     for target, summary in description["targets"].items():
         click.echo(f"Runs on  {target} (Python {summary['python']}, llama.cpp {summary['llama_cpp']})")
     click.echo(f"Entries  {len(description['entries'])}; list them with unzip -l or packer inspect --json")

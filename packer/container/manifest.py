@@ -42,6 +42,16 @@ class AdapterSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProjectorSummary:
+    """A packed projector, which lets the model see pictures; ``entry`` is its name in the archive."""
+
+    entry: str
+    name: str
+    kind: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TargetSummary:
     """One system the file runs on; ``runtime_id`` names the directory it unpacks to."""
 
@@ -76,6 +86,7 @@ class Manifest:
     sha256: dict[str, str]
     adapters: tuple[AdapterSummary, ...] = ()
     weights: ExternalWeights | None = None
+    projector: ProjectorSummary | None = None
 
     def to_json(self) -> bytes:
         """Serialise canonically: sorted keys, two spaces, a newline at the end."""
@@ -91,6 +102,8 @@ class Manifest:
         }
         if self.weights is not None:
             document["weights"] = asdict(self.weights)
+        if self.projector is not None:
+            document["projector"] = asdict(self.projector)
         return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
@@ -101,7 +114,7 @@ def parse_manifest(document: Any) -> Manifest:
             f"its format is {document['format']!r} and this program reads format {FORMAT_VERSION}; use a newer packer"
         )
     model = document["model"]
-    weights = document.get("weights")
+    weights, projector = document.get("weights"), document.get("projector")
     return Manifest(
         packer_version=str(document["packer_version"]),
         title=str(document["title"]),
@@ -112,10 +125,11 @@ def parse_manifest(document: Any) -> Manifest:
         sha256={str(entry["name"]): str(entry["sha256"]) for entry in document["entries"]},
         adapters=tuple(_pick(AdapterSummary, adapter) for adapter in document.get("adapters", ())),
         weights=_weights(weights) if weights is not None else None,
+        projector=_pick(ProjectorSummary, projector) if projector is not None else None,
     )
 
 
-_Summary = TypeVar("_Summary", ModelSummary, AdapterSummary, TargetSummary, ExternalWeights)
+_Summary = TypeVar("_Summary", ModelSummary, AdapterSummary, ProjectorSummary, TargetSummary, ExternalWeights)
 KINDS = {"int": int, "str": str, "float": float}
 
 
