@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING
 from packer import __version__
 from packer.container import layout
 from packer.container.config import dump_config
-from packer.container.manifest import AdapterSummary, ExternalWeights, Manifest, ModelSummary, PromptSummary
+from packer.container.manifest import (
+    AdapterSummary,
+    ExternalWeights,
+    Manifest,
+    ModelSummary,
+    ProjectorSummary,
+    PromptSummary,
+)
 from packer.container.prompt_states import state_key
 from packer.container.reader import MAX_MANIFEST_BYTES, open_bundle
 from packer.container.writer import ContainerWriter, Segment, complete_or_nothing, digest_segments, write_segments
 from packer.errors import OutputError
-from packer.gguf import inspect_adapter, inspect_model, model_source
+from packer.gguf import inspect_adapter, inspect_model, inspect_projector, model_source
 from packer.programs import WINDOWS, WINDOWS_MAX_BYTES, WINDOWS_SUFFIX, native_launchers, program_for
 from packer.runtimes.backends import combined_id, copy_backend, read_document
 from packer.runtimes.licences import merged_documents
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 
     from packer.container.config import BundleConfig
     from packer.container.reader import Bundle
-    from packer.gguf import AdapterInfo, ModelInfo, ModelSource
+    from packer.gguf import AdapterInfo, ModelInfo, ModelSource, ProjectorInfo
     from packer.prompt_states import PreparedPrompt
     from packer.runtimes.backends import StoredBackend
     from packer.runtimes.store import StoredRuntime
@@ -49,6 +56,7 @@ class BundlePlan:
     runtimes: tuple[StoredRuntime, ...]
     model: PlannedModel | None
     adapters: tuple[PlannedAdapter, ...] = ()
+    projector: PlannedProjector | None = None
     backends: tuple[StoredBackend, ...] = ()
     prompts: tuple[PreparedPrompt, ...] = ()
     windowed: bool = False
@@ -66,6 +74,7 @@ class BundlePlan:
         model_bytes = self.model.source.size_bytes if self.model else 0
         model_bytes += sum(one.source.size_bytes + layout.MODEL_ALIGNMENT_BYTES for one in self.adapters)
         model_bytes += sum(one.size_bytes + layout.MODEL_ALIGNMENT_BYTES for one in self.prompts if one.path)
+        model_bytes += self.projector.source.size_bytes + layout.MODEL_ALIGNMENT_BYTES if self.projector else 0
         runtime_bytes = sum(runtime.size_bytes for runtime in self.runtimes)
         runtime_bytes += sum(backend.size_bytes for backend in self.backends)
         return model_bytes + runtime_bytes + 2 * layout.MODEL_ALIGNMENT_BYTES + (1 << 20)
@@ -108,6 +117,24 @@ class PlannedAdapter:
     scale: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlannedProjector:
+    """A projector that fits its model; ``entry`` is its name inside."""
+
+    entry: str
+    info: ProjectorInfo
+    source: ModelSource
+
+
+def plan_projector(path: Path, model: Path) -> PlannedProjector:
+    """Inspect the projector at ``path`` for the model at ``model``. Raises InputError for a wrong one."""
+    return PlannedProjector(
+        entry=f"{layout.PROJECTOR_PREFIX}{_entry_stem(path.name.removesuffix('.gguf'))}.gguf",
+        info=inspect_projector(path, model),
+        source=model_source(path),
+    )
+
+
 def plan_adapters(wanted: Sequence[tuple[Path, float]], model: Path) -> tuple[PlannedAdapter, ...]:
     """Inspect adapters, given with their scales, for the model at ``model``. Raises InputError for a wrong one."""
     return tuple(
@@ -148,6 +175,7 @@ def write_bundle(plan: BundlePlan, progress: Callable[[int], None] | None = None
     """Write the files that ``plan`` describes, complete or not at all. Raises OutputError, InputError."""
     if plan.model is not None:
         sources = [plan.model.source, *(adapter.source for adapter in plan.adapters)]
+        sources += [plan.projector.source] if plan.projector else []
         check_output(plan.output, [segment.path for source in sources for segment in source.segments])
     path = plan.weights_path
     with contextlib.ExitStack() as stack:
@@ -209,6 +237,8 @@ def _write_program(
         writer.add_segments(adapter.entry, adapter.source.header, adapter.source.segments)
     for entry, path, prompt in _packed_prompts(plan):
         writer.add_segments(entry, b"", [Segment(path=path, offset_bytes=0, size_bytes=prompt.size_bytes)])
+    if plan.projector is not None:
+        writer.add_segments(plan.projector.entry, plan.projector.source.header, plan.projector.source.segments)
     manifest = _manifest(plan, writer, weights).to_json()
     if len(manifest) > MAX_MANIFEST_BYTES:
         raise OutputError(f"{plan.output}: its manifest would have {len(manifest)} bytes, more than can be read")
@@ -243,6 +273,16 @@ def _manifest(plan: BundlePlan, writer: ContainerWriter, weights: ExternalWeight
         weights=weights,
         adapters=tuple(map(_adapter_summary, plan.adapters)),
         prompts=tuple(_prompt_summaries(plan, writer, weights)),
+        projector=_projector_summary(plan.projector) if plan.projector else None,
+    )
+
+
+def _projector_summary(projector: PlannedProjector) -> ProjectorSummary:
+    return ProjectorSummary(
+        entry=projector.entry,
+        name=projector.info.name,
+        kind=projector.info.kind,
+        size_bytes=projector.source.size_bytes,
     )
 
 

@@ -42,6 +42,15 @@ class ModelSource:
     description: dict[str, Any]
     adapters: tuple[AdapterFile, ...] = ()
     prompts: PromptFiles | None = None
+    projector: ModelFile | None = None
+
+    def with_projector(self, path: Path | None) -> ModelSource:
+        """See pictures with the projector in a file of its own. Raises InputError when it is missing."""
+        if path is None:
+            return self
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; check the path given with --mmproj")
+        return replace(self, projector=ModelFile(path=path), description={**self.description, "projector": path.name})
 
     def with_adapters(self, adapters: Sequence[tuple[Path, float]]) -> ModelSource:
         """Add adapters from files of their own, given with their scales. Raises InputError for one that is missing."""
@@ -106,16 +115,25 @@ def _find_model(bundle: Bundle, manifest: Manifest) -> ModelSource | None:
         description=asdict(summary),
         prompts=find_prompts(bundle, manifest.sha256.get(summary.entry, "")),
     )
-    return with_packed_adapters(source, bundle)
+    return with_packed_parts(source, bundle)
 
 
-def with_packed_adapters(source: ModelSource, bundle: Bundle) -> ModelSource:
-    """Let a packed model use the adapters that were packed with it. Raises DamagedError."""
+def with_packed_parts(source: ModelSource, bundle: Bundle) -> ModelSource:
+    """Let a packed model use the adapters and the projector that were packed with it. Raises DamagedError."""
     adapters = tuple(
         AdapterFile(file=_stored_file(bundle, adapter.entry), name=adapter.name, scale=adapter.scale)
         for adapter in bundle.manifest.adapters
     )
-    return source.replace_adapters(adapters) if adapters else source
+    return packed_projector(bundle, source.replace_adapters(adapters) if adapters else source)
+
+
+def packed_projector(bundle: Bundle, source: ModelSource) -> ModelSource:
+    """Add the projector that stands in the bundle, if one does."""
+    projector = bundle.manifest.projector
+    if projector is None:
+        return source
+    description = {**source.description, "projector": projector.name}
+    return replace(source, projector=_stored_file(bundle, projector.entry), description=description)
 
 
 def find_prompts(bundle: Bundle, model_sha256: str) -> PromptFiles | None:

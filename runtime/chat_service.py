@@ -15,13 +15,16 @@ from runtime.chat_template import ChatOptions, ChatPlan
 from runtime.engine.errors import EngineStoppedError, QueueFullError
 from runtime.engine.kv_cache import common_prefix_length
 from runtime.engine.sequence import GenerationRequest, RequestHandle
+from runtime.pictures import NoPicturesError, marks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from runtime.chat_template import Message
     from runtime.engine.engine import Engine, EngineStatus
+    from runtime.engine.pictures import PromptPicture
     from runtime.engine.sampling import SamplingParams
+    from runtime.pictures import PictureMark
     from runtime.prompt import PromptEncoder
     from runtime.settings import ContextChoice, Settings
 
@@ -78,6 +81,7 @@ class Facts:
     cpu_variant: str
     threads: dict[str, Any]
     version: str
+    sees_pictures: bool = False
     address: str = ""
     instance: str = ""
 
@@ -133,11 +137,23 @@ class ChatService:
     def start_chats(self, request: ChatRequest, count: int) -> list[ChatHandle]:
         """Queue ``count`` replies to the same messages; none if one of them is refused. Raises as for one."""
         encoder = self.require_encoder()
+        marks = self._marks(request)
         plan = self.plan_chat(request)
         max_tool_calls = 1 if request.template.parallel_tool_calls is False else None
-        prompt = encoder.encode_text(plan.prompt)
-        handles = self.submit([(prompt, request)] * count, plan, num_keep=self._num_keep(prompt, request))
+        prompt = encoder.encode_prompt(plan.prompt, marks)
+        num_keep = self._num_keep(prompt.tokens, request)
+        handles = self.submit([(prompt.tokens, request)] * count, plan, num_keep=num_keep, pictures=prompt.pictures)
         return [ChatHandle(handle, plan, max_tool_calls=max_tool_calls) for handle in handles]
+
+    def encode_chat(self, request: ChatRequest) -> list[int]:
+        """Return the tokens of the prompt of a request, pictures included. Raises as :meth:`start_chat`."""
+        return self.require_encoder().encode_prompt(self.plan_chat(request).prompt, self._marks(request)).tokens
+
+    def _marks(self, request: ChatRequest) -> list[PictureMark]:
+        marks = marks_of(request.messages)
+        if marks and not self.facts.sees_pictures:
+            raise NoPicturesError
+        return marks
 
     def plan_chat(self, request: ChatRequest) -> ChatPlan:
         """Render the prompt of a request, this file's system prompt included. Raises InputError.
@@ -205,8 +221,9 @@ class ChatService:
         plan: ChatPlan | None = None,
         *,
         num_keep: int = 0,
+        pictures: tuple[PromptPicture, ...] = (),
     ) -> list[RequestHandle]:
-        """Queue prompts, those of a chat with its plan; the ones after the first get other seeds.
+        """Queue prompts, those of a chat with its plan and pictures; the ones after the first get other seeds.
 
         When one is refused the others are cancelled. A shifted context keeps their first ``num_keep`` tokens.
         """
@@ -216,7 +233,9 @@ class ChatService:
             for index, (prompt, options) in enumerate(wanted):
                 if id(options) not in prepared:
                     prepared[id(options)] = self._prepare(options, plan)
-                request = replace(prepared[id(options)], prompt_tokens=tuple(prompt), num_keep=num_keep)
+                request = replace(
+                    prepared[id(options)], prompt_tokens=tuple(prompt), num_keep=num_keep, pictures=pictures
+                )
                 if request.sampling.seed is not None:
                     request = replace(request, sampling=replace(request.sampling, seed=request.sampling.seed + index))
                 handles.append(self.engine.submit(request))

@@ -255,5 +255,6 @@ def merge_system_message(messages: Sequence[Message]) -> list[Message] | None:
     """Move a leading system message into the first user message; ``None`` when there is nothing to move."""
     if len(messages) < 2 or messages[0].get("role") != "system" or messages[1].get("role") != "user":
         return None
-    merged = f"{messages[0]['content']}\n\n{messages[1]['content']}"
+    system, said = f"{messages[0]['content']}\n\n", messages[1]["content"]
+    merged = f"{system}{said}" if isinstance(said, str) else [{"type": "text", "text": system}, *said]
     return [{**messages[1], "content": merged}, *messages[2:]]

@@ -149,6 +149,9 @@ def build_command(program: str) -> click.Command:
         click.Option(
             ["--lora"], multiple=True, metavar="PATH[:SCALE]", help="Apply this LoRA adapter too; repeatable."
         ),
+        click.Option(
+            ["--mmproj"], metavar="PATH", type=click.Path(path_type=Path), help="See pictures with this projector."
+        ),
         click.Option(["--port"], type=port, help="Port of the web server; must be free. 0: any free one."),
         click.Option(["--browser/--no-browser"], default=None, help="Open the page in the browser, or don't."),
         *_computing_options(),
@@ -319,6 +322,7 @@ def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
     with timings.part("libraries"):
         library = load_library()
     source = _source(contents, options["model"], library).with_adapters(_adapters(options["lora"]))
+    source = source.with_projector(options["mmproj"])
     version = contents.manifest.packer_version if contents else DEVELOPMENT
     if options["info"]:
         show_model_info(source, as_json=options["json"])

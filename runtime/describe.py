@@ -37,6 +37,7 @@ def info_document(contents: Contents) -> dict[str, Any]:
         "packer_version": manifest.packer_version,
         "model": asdict(manifest.model) if manifest.model else None,
         "adapters": [asdict(adapter) for adapter in manifest.adapters],
+        "projector": asdict(manifest.projector) if manifest.projector else None,
         "weights": asdict(manifest.weights) if manifest.weights else None,
         "targets": {name: asdict(target) for name, target in manifest.targets.items()},
         "config": asdict(contents.config),
@@ -59,6 +60,8 @@ def show_info(contents: Contents, device: DeviceReport | None, *, as_json: bool)
         say_fact("Context", f"{model['context_length']:,} tokens", "the most this model handles")
         _say_use(model)
     _say_adapters(document["adapters"])
+    if document["projector"]:
+        say_fact("Projector", document["projector"]["name"], "lets the model see pictures")
     if document["weights"]:
         say_fact("Weights", document["weights"]["file"], "a file of its own; it belongs beside this one")
     if device is not None:
@@ -81,6 +84,8 @@ def show_model_info(source: ModelSource, *, as_json: bool) -> None:
     say_fact("Context", f"{source.context_length:,} tokens", "the most this model handles")
     _say_use(document)
     _say_adapters(document.get("adapters", []))
+    if "projector" in document:
+        say_fact("Projector", document["projector"], "lets the model see pictures")
 
 
 def _say_adapters(adapters: list[dict[str, Any]]) -> None:

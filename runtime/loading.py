@@ -16,7 +16,9 @@ from runtime.llama.errors import DecodeError
 from runtime.llama.kv_types import F16
 from runtime.llama.model import ModelFile, load_model
 from runtime.llama.placement import Placement
+from runtime.llama.projector import Projector
 from runtime.memory import available_bytes
+from runtime.pictures import PictureReader
 from runtime.prompt import LlamaPromptEncoder
 from runtime.prompt_states.stored import open_prompts
 from runtime.settings import ContextChoice, choose_context
@@ -83,6 +85,7 @@ class ModelLoader:
         num_threads: int,
         num_slots: int = 0,
         adapters: Sequence[AdapterFile] = (),
+        projector: ModelFile | None = None,
         kv_type: str = F16,
         context_shift: bool = False,
         repack: bool = False,
@@ -105,6 +108,7 @@ class ModelLoader:
         self._num_threads = num_threads
         self._num_slots = num_slots
         self._adapters = adapters
+        self._projector = projector
         self._kv_type = kv_type
         self._context_shift = context_shift
         self._repack = repack
@@ -149,7 +153,7 @@ class ModelLoader:
             model = load_model(
                 self._library, self._file, lambda value: progress(value * MODEL_SHARE), placement, repack=self._repack
             )
-        context = None
+        context, projector = None, None
         try:
             if model.is_unsupported:
                 raise InputError(
@@ -161,8 +165,10 @@ class ModelLoader:
             choice = choose_context(self._context_size, model.context_length)
             first_size = min(choice.size_tokens, first_cells(self._first_cells, prompts))
             _check_memory(model, first_size, placement.kv_type, free_bytes())
+            if self._projector is not None and model.can_generate:
+                projector = Projector(model, self._projector, num_threads=self._num_threads)
             with self._timings.part("chat template"):
-                encoder = LlamaPromptEncoder(model)
+                encoder = LlamaPromptEncoder(model, PictureReader(projector) if projector is not None else None)
             embedder = self._embedder(model, choice.size_tokens)
             if embedder is not None and not model.can_generate:
                 self.encoder, self.context = encoder, choice
@@ -183,6 +189,8 @@ class ModelLoader:
         except BaseException:
             if context is not None:
                 context.close()
+            if projector is not None:
+                projector.close()
             model.close()
             raise
         self.encoder, self.context = encoder, choice
@@ -198,6 +206,7 @@ class ModelLoader:
             wants_shift=self._context_shift,
             free_bytes=free_bytes,
             prompts=prompts,
+            projector=projector,
         )
 
     def _embedder(self, model: Model, context_tokens: int) -> LlamaEmbedder | None:

@@ -10,12 +10,14 @@ from runtime.chat_template import ChatTemplate
 from runtime.gbnf_check import check_gbnf
 from runtime.llama.errors import GrammarError
 from runtime.llama.sampler import start_grammar
+from runtime.pictures import EncodedPrompt, NoPicturesError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.chat_template import ChatOptions, ChatPlan, Message
     from runtime.llama.model import Model
+    from runtime.pictures import PictureMark, PictureReader
 
 
 class PromptEncoder(Protocol):
@@ -29,6 +31,9 @@ class PromptEncoder(Protocol):
 
     def encode_text(self, text: str) -> list[int]:
         """Return the tokens of ``text`` itself, to be continued."""
+
+    def encode_prompt(self, text: str, marks: Sequence[PictureMark]) -> EncodedPrompt:
+        """Return the tokens of ``text`` with the pictures of ``marks``. Raises InputError for an unusable picture."""
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Return the tokens of ``text``, with the model's BOS token in front if ``add_special``."""
@@ -58,8 +63,9 @@ class TokenGroups:
 class LlamaPromptEncoder:
     """Uses the loaded model's vocabulary and chat template."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, pictures: PictureReader | None = None) -> None:
         """Compile the model's template. Raises InputError when it is broken."""
+        self._pictures = pictures
         vocab = model.vocab
         self._model = model
         self._groups: TokenGroups | None = None
@@ -82,6 +88,14 @@ class LlamaPromptEncoder:
         if self._vocab.adds_bos and tokens[:1] != [self._vocab.bos]:
             tokens.insert(0, self._vocab.bos)
         return tokens
+
+    def encode_prompt(self, text: str, marks: Sequence[PictureMark]) -> EncodedPrompt:
+        """Tokenize, with the rows of pictures where their marks stand."""
+        if not marks:
+            return EncodedPrompt(tokens=self.encode_text(text))
+        if self._pictures is None:
+            raise NoPicturesError
+        return self._pictures.encode(text, marks, self.encode_text, self._vocab.tokenize)
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         """Tokenize as asked."""

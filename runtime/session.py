@@ -65,6 +65,7 @@ def open_session(
         context_size=settings.context_size,
         num_threads=threads.count,
         adapters=source.adapters,
+        projector=source.projector,
         placing=placing,
         prompts=source.prompts,
         timings=timings,
@@ -81,6 +82,7 @@ def open_session(
         cpu_variant=str(variant),
         threads={"count": threads.count, "why": threads.why},
         version=version,
+        sees_pictures=source.projector is not None,
     )
 
     def set_device(report: DeviceReport) -> None:

@@ -73,7 +73,7 @@ def _append(described: list[dict[str, Any]], message: dict[str, Any]) -> None:
     """Add a message; results of one round become one message, since many templates want the roles to alternate."""
     if message["role"] == "tool":
         message = {"role": "user", "content": message["content"]}
-        if described and described[-1]["role"] == "user":
+        if described and described[-1]["role"] == "user" and isinstance(described[-1]["content"], str):
             message["content"] = f"{described.pop()['content']}\n{message['content']}"
     described.append(message)
 

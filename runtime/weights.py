@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from packer.container.reader import open_bundle
 from packer.container.weights import check_weights, find_weights
-from runtime.bundle import ModelSource, find_prompts, with_packed_adapters
+from runtime.bundle import ModelSource, find_prompts, with_packed_parts
 from runtime.llama.model import ModelFile
 from runtime.report import say
 
@@ -46,7 +46,7 @@ def external_model(contents: Contents, environ: Mapping[str, str]) -> ModelSourc
             description=asdict(summary),
             prompts=find_prompts(bundle, weights.sha256),
         )
-        return with_packed_adapters(source, bundle)
+        return with_packed_parts(source, bundle)
 
 
 def _check_once(path: Path, weights: ExternalWeights, environ: Mapping[str, str]) -> None:

@@ -33,6 +33,7 @@ Examples:
   packer build model.gguf -o chat --system-prompt "Answer in one sentence."
   packer build model-00001-of-00003.gguf -c chat.toml -o chat
   packer build model.gguf --lora style.gguf:0.8 -o chat
+  packer build model.gguf --mmproj mmproj.gguf -o chat
   packer build model.gguf --target portable -o chat.exe
 """
 
@@ -53,6 +54,7 @@ def _parse_size(_context: click.Context, _option: click.Parameter, text: str | N
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write. [default: the model's name]")
 @click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), help="TOML file with settings.")
 @click.option("--lora", "loras", multiple=True, metavar="PATH[:SCALE]", help="LoRA adapter to apply; repeatable.")
+@click.option("--mmproj", type=click.Path(path_type=Path), help="Projector that lets the model see pictures.")
 @click.option("--title", help="Name shown in the page and in --info.")
 @click.option("--system-prompt", help="Instructions put before every chat.")
 @click.option("--ctx-size", type=int, help="Context in tokens; 0 means all that the model was trained for.")
@@ -107,6 +109,7 @@ def build(
     requantize: bool,
     loras: tuple[str, ...],
     prompt_cache: str,
+    mmproj: Path | None,
     gpu: str,
     targets: tuple[str, ...],
     launcher: str,
@@ -119,7 +122,7 @@ def build(
 
     MODEL may be the word "demo": the small model that comes with packer.
     """
-    from packer.bundling import BundlePlan, plan_adapters, plan_model, write_bundle
+    from packer.bundling import BundlePlan, plan_adapters, plan_model, plan_projector, write_bundle
     from packer.commands.gpu_option import backends_for, parse_backends
     from packer.container.config import parse_scaled_path
     from packer.demo import DEMO_MODEL, DEMO_SETTINGS
@@ -134,6 +137,7 @@ def build(
     planned = plan_model(model)
     scaled = [parse_scaled_path(text, "--lora") for text in loras]
     adapters = plan_adapters(scaled, model)
+    projector = plan_projector(mmproj, model) if mmproj is not None else None
     chosen = _output(output, planned, targets)
     runtimes = tuple(runtime_for(target) for target in _targets(targets, chosen))
     with contextlib.ExitStack() as stack:
@@ -148,6 +152,7 @@ def build(
             runtimes=runtimes,
             model=planned,
             adapters=adapters,
+            projector=projector,
             backends=backends,
             prompts=prompts,
             windowed=windowed,
@@ -290,6 +295,7 @@ def _report(plan: BundlePlan, *, as_json: bool) -> None:
 
     size = plan.output.stat().st_size
     model_bytes = plan.model.source.size_bytes if plan.model else 0
+    model_bytes += plan.projector.source.size_bytes if plan.projector else 0
     model_bytes += sum(adapter.source.size_bytes for adapter in plan.adapters)
     weights = plan.weights_path
     if as_json:

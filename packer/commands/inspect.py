@@ -46,6 +46,9 @@ def inspect(file: Path, as_json: bool) -> None:
     for prompt in description["prompts"]:
         size = size_in_words(prompt["size_bytes"])
         click.echo(f"Prompt   {prompt['name']}, {prompt['num_tokens']} tokens read beforehand, {size}")
+    if projector := description["projector"]:
+        size = size_in_words(projector["size_bytes"])
+        click.echo(f"Sees     pictures, by {projector['name']} ({projector['kind']}), {size}")
     for target, summary in description["targets"].items():
         click.echo(f"Runs on  {target} (Python {summary['python']}, llama.cpp {summary['llama_cpp']})")
     click.echo(f"Entries  {len(description['entries'])}; list them with unzip -l or packer inspect --json")

@@ -56,6 +56,7 @@ MODEL_ALIGNMENT_BYTES = 65536
 MODEL_PREFIX = "model/"
 ADAPTERS_PREFIX = "model/adapters/"
 PROMPTS_PREFIX = "model/prompts/"
+PROJECTOR_PREFIX = "model/projector/"
 RUNTIME_PREFIX = "runtime/"
 LICENSES_PREFIX = "licenses/"
 LAUNCHER_PREFIX = "launcher/"

@@ -54,6 +54,16 @@ class PromptSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProjectorSummary:
+    """A packed projector, which lets the model see pictures; ``entry`` is its name in the archive."""
+
+    entry: str
+    name: str
+    kind: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TargetSummary:
     """One system the file runs on; ``runtime_id`` names the directory it unpacks to."""
 
@@ -89,6 +99,7 @@ class Manifest:
     adapters: tuple[AdapterSummary, ...] = ()
     prompts: tuple[PromptSummary, ...] = ()
     weights: ExternalWeights | None = None
+    projector: ProjectorSummary | None = None
 
     def to_json(self) -> bytes:
         """Serialise canonically: sorted keys, two spaces, a newline at the end."""
@@ -105,6 +116,8 @@ class Manifest:
         }
         if self.weights is not None:
             document["weights"] = asdict(self.weights)
+        if self.projector is not None:
+            document["projector"] = asdict(self.projector)
         return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
@@ -115,7 +128,7 @@ def parse_manifest(document: Any) -> Manifest:
             f"its format is {document['format']!r} and this program reads format {FORMAT_VERSION}; use a newer packer"
         )
     model = document["model"]
-    weights = document.get("weights")
+    weights, projector = document.get("weights"), document.get("projector")
     return Manifest(
         packer_version=str(document["packer_version"]),
         title=str(document["title"]),
@@ -127,10 +140,13 @@ def parse_manifest(document: Any) -> Manifest:
         adapters=tuple(_pick(AdapterSummary, adapter) for adapter in document.get("adapters", ())),
         prompts=tuple(_pick(PromptSummary, prompt) for prompt in document.get("prompts", ())),
         weights=_weights(weights) if weights is not None else None,
+        projector=_pick(ProjectorSummary, projector) if projector is not None else None,
     )
 
 
-_Summary = TypeVar("_Summary", ModelSummary, AdapterSummary, PromptSummary, TargetSummary, ExternalWeights)
+_Summary = TypeVar(
+    "_Summary", ModelSummary, AdapterSummary, PromptSummary, ProjectorSummary, TargetSummary, ExternalWeights
+)
 KINDS = {"int": int, "str": str, "float": float}
 
 

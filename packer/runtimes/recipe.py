@@ -24,6 +24,7 @@ from packer.toolchain.chat_library import chat_library
 from packer.toolchain.environment import build_environment, fetch_sources
 from packer.toolchain.frozen import FrozenInputs, frozen_runtime, python_version
 from packer.toolchain.frozen_windows import frozen_windows_runtime
+from packer.toolchain.image_library import image_library
 from packer.toolchain.launcher import launcher
 from packer.toolchain.llama_cpp import BuildTools, llama_cpp_libraries
 from packer.toolchain.windows_python import windows_python
@@ -67,7 +68,12 @@ def build_parts(cache: BuildCache, note: Callable[[str], None], target: str = LI
     tools = BuildTools(cache=cache, environment=environment, sources=fetch_sources(cache, environment, note))
     native = launcher(tools, target, note)
     libraries = llama_cpp_libraries(tools, target, note)
-    inputs = FrozenInputs(tools=tools, libraries=libraries, chat_library=chat_library(tools, target, note))
+    inputs = FrozenInputs(
+        tools=tools,
+        libraries=libraries,
+        chat_library=chat_library(tools, target, note),
+        image_library=image_library(tools, target, libraries, note),
+    )
     if target == WINDOWS:
         python = windows_python(cache, environment, note)
         tree = frozen_windows_runtime(inputs, python, note)

@@ -54,6 +54,18 @@ class FrozenInputs:
     tools: BuildTools
     libraries: Path
     chat_library: Path
+    image_library: Path
+
+    @property
+    def native(self) -> list[str]:
+        """What the native libraries were built from, as digests."""
+        return [self.libraries.name, self.chat_library.parent.name, self.image_library.parent.name]
+
+    def copy_libraries(self, directory: Path) -> None:
+        """Put all native libraries into ``directory``, which may exist."""
+        shutil.copytree(self.libraries, directory, dirs_exist_ok=True)
+        for library in (self.chat_library, self.image_library):
+            shutil.copy(library, directory)
 
 
 def frozen_files() -> list[Path]:
@@ -70,8 +82,7 @@ def frozen_digest(inputs: FrozenInputs) -> str:
     return digest_of(
         [
             RECIPE,
-            inputs.libraries.name,
-            inputs.chat_library.parent.name,
+            inputs.native,
             python_identity(),
             file_sha256(ENVIRONMENT_LOCK),
             digest_of_files(CHECKOUT, frozen_files() + recipe),
@@ -91,9 +102,7 @@ def frozen_runtime(inputs: FrozenInputs, note: Callable[[str], None]) -> Path:
         _run_pyinstaller(inputs, stage, scratch, work)
         tree = work / "tree"
         shutil.copytree(scratch / "dist" / "chat", tree, symlinks=False)
-        libraries = tree / "_internal" / "llama_cpp" / "lib"
-        shutil.copytree(inputs.libraries, libraries, dirs_exist_ok=True)
-        shutil.copy(inputs.chat_library, libraries)
+        inputs.copy_libraries(tree / "_internal" / "llama_cpp" / "lib")
         c_library.add_carried(tree)
         for extra in (stage, scratch):
             shutil.rmtree(extra)

@@ -41,9 +41,7 @@ def frozen_windows_runtime(inputs: FrozenInputs, python: WindowsPython, note: Ca
     recipe = [toolchain / name for name in ("frozen.py", "frozen_windows.py", "windows_python.py", "windows_spec.py")]
     locks = [file_sha256(ENVIRONMENT_LOCK), file_sha256(WINDOWS_LOCK)]
     sources = digest_of_files(frozen.CHECKOUT, frozen.frozen_files() + recipe)
-    digest = digest_of(
-        [RECIPE, inputs.libraries.name, inputs.chat_library.parent.name, python_identity(), locks, sources]
-    )
+    digest = digest_of([RECIPE, inputs.native, python_identity(), locks, sources])
 
     def build(work: Path) -> None:
         note("freezing the Python runtime for Windows")
@@ -108,9 +106,7 @@ def _assemble(inputs: FrozenInputs, python: WindowsPython, parts: Path, tree: Pa
     _copy(python.python_dll, contents / python.python_dll.name)
     for target, source in listed["data"]:
         _copy(source, contents / target)
-    libraries = contents / "llama_cpp" / "lib"
-    shutil.copytree(inputs.libraries, libraries, dirs_exist_ok=True)
-    shutil.copy(inputs.chat_library, libraries)
+    inputs.copy_libraries(contents / "llama_cpp" / "lib")
     _write_program(python.site / BOOTLOADER, parts / "chat.pkg", tree / "chat.exe")
 
 

@@ -32,6 +32,7 @@ from runtime.api.metrics import Metrics
 from runtime.attachments.pdf import PdfReader, extract_command, extract_environment
 from runtime.attachments.reader import FileReader
 from runtime.history.history import History
+from runtime.pictures import NO_PROJECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,7 +64,9 @@ def create_app(
     app.extensions[HISTORY_EXTENSION] = history or History()
     started_with = environ or {}
     pdf_reader = PdfReader(extract_command(started_with), extract_environment(started_with))
-    app.extensions[FILES_EXTENSION] = FileReader(pdf_reader)
+    app.extensions[FILES_EXTENSION] = FileReader(
+        pdf_reader, why_no_images="" if service.facts.sees_pictures else NO_PROJECTOR
+    )
     guard.install(app)
     errors.install(app)
     for module in (

@@ -7,15 +7,18 @@ Source: OpenAI API reference, "Create chat completion".
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from packer.errors import InputError
 from runtime.api.errors import ApiError
 from runtime.api.fields import flag, integer, mapping, text, wrong
 from runtime.api.generation_fields import generation_fields, wanted_schema
 from runtime.api.logprobs import chat_top_logprobs
 from runtime.api.tool_fields import chat_effort, chat_tool_options, make_options, read_arguments, reasoning_options
 from runtime.chat_service import ChatRequest
+from runtime.pictures import picture_from_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from runtime.chat_template import ChatOptions, Message
 
 MAX_CHOICES = 8
+ImageReader = Callable[[dict[str, Any], str], dict[str, Any] | None]
+Content = str | list[dict[str, Any]]
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 
@@ -88,7 +93,11 @@ def _message(message: Any, where: str) -> dict[str, Any]:
     content = message.get("content")
     if content is None and role == "assistant":
         content = ""
-    checked = {"role": role, "content": join_parts(content, f"{where}.content")}
+    place = f"{where}.content"
+    checked = {
+        "role": role,
+        "content": message_content(content, place, image_from_url) if role == "user" else join_parts(content, place),
+    }
     if role == "assistant":
         return checked | _assistant_fields(message, where)
     if role == "tool":
@@ -140,22 +149,61 @@ def _required_text(document: dict[str, Any], name: str, where: str) -> str:
     return value
 
 
+def message_content(content: Any, where: str, read_image: ImageReader, kinds: tuple[str, ...] = ("text",)) -> Content:
+    """Read the content of a user's message: joined texts, or with pictures a list of parts that templates know.
+
+    ``read_image`` returns the part for a picture, or ``None`` for a part of another kind; it raises InputError.
+    """
+    if not isinstance(content, list):
+        return join_parts(content, where, kinds)
+    parts: list[dict[str, Any]] = []
+    for index, part in enumerate(content):
+        place = f"{where}[{index}]"
+        try:
+            image = read_image(part, place) if isinstance(part, dict) else None
+        except InputError as error:
+            raise ApiError(400, f"{place}: {error}", param=place, code="invalid_image") from error
+        if image is not None:
+            parts.append(image)
+            continue
+        text_part = _text_of(part, place, kinds)
+        if parts and parts[-1]["type"] == "text":
+            parts[-1]["text"] += text_part
+        else:
+            parts.append({"type": "text", "text": text_part})
+    if any(part["type"] != "text" for part in parts):
+        return parts
+    return "".join(part["text"] for part in parts)
+
+
+def image_from_url(part: dict[str, Any], place: str) -> dict[str, Any] | None:
+    """Read a part ``{"type": "image_url", "image_url": {"url": "data:..."}}``."""
+    if part.get("type") != "image_url":
+        return None
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, dict) else image
+    if not isinstance(url, str):
+        raise wrong(f"{place}.image_url.url", "a data URL", url)
+    return picture_from_url(url)
+
+
 def join_parts(content: Any, where: str, kinds: tuple[str, ...] = ("text",)) -> str:
     """Join the text parts of a message; ``kinds`` are the part types that hold text."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
         raise wrong(where, "a string or a list of parts", content)
-    texts = []
-    for index, part in enumerate(content):
-        place = f"{where}[{index}]"
-        if not isinstance(part, dict):
-            raise wrong(place, "an object", part)
-        if part.get("type") not in kinds:
-            raise ApiError(
-                400, f"{place}.type: this model reads text only, found {part.get('type')!r:.60}", param=f"{place}.type"
-            )
-        if not isinstance(part.get("text"), str):
-            raise wrong(f"{place}.text", "a string", part.get("text"))
-        texts.append(part["text"])
-    return "".join(texts)
+    return "".join(_text_of(part, f"{where}[{index}]", kinds) for index, part in enumerate(content))
+
+
+def _text_of(part: Any, place: str, kinds: tuple[str, ...]) -> str:
+    if not isinstance(part, dict):
+        raise wrong(place, "an object", part)
+    if part.get("type") not in kinds:
+        raise ApiError(
+            400, f"{place}.type: only text can be read here, found {part.get('type')!r:.60}", param=f"{place}.type"
+        )
+    found = part.get("text")
+    if not isinstance(found, str):
+        raise wrong(f"{place}.text", "a string", found)
+    return found

@@ -20,6 +20,7 @@ from runtime.engine.errors import (
     QueueFullError,
     ReplyTooLongError,
 )
+from runtime.pictures import NoPicturesError
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -90,6 +91,8 @@ def api_error(error: Exception, prompt_field: str = "messages") -> ApiError:
         return ApiError(400, str(error), param=prompt_field, code="context_length_exceeded")
     if isinstance(error, GrammarRefusedError):
         return ApiError(400, str(error), param=error.field, code="invalid_grammar")
+    if isinstance(error, NoPicturesError):
+        return ApiError(400, str(error), param=prompt_field, code="no_images")
     if isinstance(error, InputError):
         return ApiError(400, str(error), param=prompt_field)
     if isinstance(error, PackerError):

@@ -9,18 +9,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from runtime.api.chat_request import join_parts, make_call, with_tool_names
+from runtime.api.chat_request import join_parts, make_call, message_content, with_tool_names
 from runtime.api.errors import ApiError
 from runtime.api.fields import choice, mapping, max_tokens, stop_strings, text, wrong
 from runtime.api.generation_fields import sampling_fields
 from runtime.api.tool_fields import make_options, message_tool_options, reasoning_options
 from runtime.chat_service import ChatRequest
+from runtime.pictures import picture_from_base64, picture_from_url
 
 if TYPE_CHECKING:
     from runtime.chat_template import Message
 
 THINKING = ("enabled", "adaptive", "disabled")
-BLOCKS = {"user": ("text", "tool_result"), "assistant": ("text", "thinking", "redacted_thinking", "tool_use")}
+BLOCKS = {"user": ("text", "image", "tool_result"), "assistant": ("text", "thinking", "redacted_thinking", "tool_use")}
 
 
 def parse_message_request(document: dict[str, Any], *, needs_limit: bool = True) -> ChatRequest:
@@ -66,6 +67,9 @@ def _message(message: Any, where: str) -> list[Message]:
     if role == "assistant":
         return [_assistant(texts, blocks)]
     results = [block["message"] for block in blocks if block["type"] == "tool_result"]
+    if any(block["type"] == "image" for block in blocks):
+        parts = [block for block in content if block["type"] in ("text", "image")]
+        return [*results, {"role": "user", "content": message_content(parts, f"{where}.content", _image)}]
     return [*results, {"role": "user", "content": texts}] if texts or not results else results
 
 
@@ -86,6 +90,8 @@ def _block(block: Any, where: str, role: str) -> dict[str, Any]:
         raise ApiError(400, f"{where}.type: expected one of {expected}, found {kind!r:.60}", param=f"{where}.type")
     if kind in ("text", "thinking"):
         return {"type": kind, kind: _string(block, kind, where)}
+    if kind == "image":
+        return {"type": kind}
     if kind == "tool_use":
         arguments = block.get("input")
         if not isinstance(arguments, dict):
@@ -100,6 +106,18 @@ def _block(block: Any, where: str, role: str) -> dict[str, Any]:
         identity = _string(block, "tool_use_id", where)
         return {"type": kind, "message": {"role": "tool", "content": result, "tool_call_id": identity}}
     return {"type": kind}
+
+
+def _image(block: dict[str, Any], place: str) -> dict[str, Any] | None:
+    """Read a block ``{"type": "image", "source": {"type": "base64", "data": ...}}``."""
+    if block.get("type") != "image":
+        return None
+    source = block.get("source")
+    if not isinstance(source, dict):
+        raise wrong(f"{place}.source", "an object", source)
+    if source.get("type") == "base64":
+        return picture_from_base64(_string(source, "data", f"{place}.source"))
+    return picture_from_url(str(source.get("url")))
 
 
 def _string(block: dict[str, Any], name: str, where: str) -> str:

@@ -107,7 +107,7 @@ def count_tokens() -> Response:
     flag(document, "stream")
     require_ready()
     service = chat_service()
-    prompt = service.require_encoder().encode_text(service.plan_chat(request).prompt)
+    prompt = service.encode_chat(request)
     return jsonify(input_tokens=len(prompt))
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runtime.api.chat_request import join_parts, make_call, with_tool_names
+from runtime.api.chat_request import join_parts, make_call, message_content, with_tool_names
 from runtime.api.errors import ApiError
 from runtime.api.fields import choice, flag, integer, mapping, max_tokens, text, wrong
 from runtime.api.generation_fields import output_format, sampling_fields
 from runtime.api.tool_fields import EFFORTS, make_options, read_arguments, reasoning_options, response_tool_options
 from runtime.chat_service import ChatRequest
+from runtime.pictures import picture_from_url
 
 if TYPE_CHECKING:
     from runtime.chat_template import Message
@@ -122,7 +123,20 @@ def _message(item: dict[str, Any], where: str) -> Message:
     if role not in ROLES:
         expected = ", ".join(ROLES)
         raise ApiError(400, f"{where}.role: expected one of {expected}, found {role!r:.60}", param=f"{where}.role")
-    return {"role": role, "content": join_parts(item.get("content"), f"{where}.content", TEXT_PARTS)}
+    content, place = item.get("content"), f"{where}.content"
+    if role == "user":
+        return {"role": role, "content": message_content(content, place, _image, TEXT_PARTS)}
+    return {"role": role, "content": join_parts(content, place, TEXT_PARTS)}
+
+
+def _image(part: dict[str, Any], place: str) -> dict[str, Any] | None:
+    """Read a part ``{"type": "input_image", "image_url": "data:..."}``."""
+    if part.get("type") != "input_image":
+        return None
+    url = part.get("image_url")
+    if not isinstance(url, str):
+        raise wrong(f"{place}.image_url", "a data URL", url)
+    return picture_from_url(url)
 
 
 def _string(item: dict[str, Any], name: str, where: str) -> str:

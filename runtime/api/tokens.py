@@ -13,6 +13,7 @@ from runtime.api.errors import ApiError
 from runtime.api.fields import flag, whole_list, wrong
 from runtime.api.replies import require_ready
 from runtime.chat_service import ChatRequest
+from runtime.pictures import marks_of
 
 MAX_TOKENS = 1 << 20
 
@@ -76,4 +77,6 @@ def apply_template() -> Response:
     document = json_body()
     request = ChatRequest(messages=read_messages(document), template=read_options(document))
     require_ready()
+    if marks_of(request.messages):
+        raise ApiError(400, "messages: a prompt with pictures can't be shown as text", param="messages")
     return jsonify(prompt=chat_service().plan_chat(request).prompt)

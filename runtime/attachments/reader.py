@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from packer.errors import InputError
 from runtime.attachments.limits import MAX_FILE_BYTES, MAX_TEXT_CHARACTERS
 from runtime.attachments.text_files import decode
+from runtime.pictures import NO_PROJECTOR
 
 if TYPE_CHECKING:
     from runtime.attachments.pdf import PdfReader
@@ -24,9 +25,10 @@ IMAGE_STARTS = {
     b"GIF89a": "image/gif",
     b"BM": "image/bmp",
 }
+READABLE = ("image/gif", "image/jpeg", "image/png")
+MAX_IMAGE_BYTES = 8 << 20
 WEBP = re.compile(rb"RIFF....WEBP", re.DOTALL)
 TEXT_TYPES = re.compile(r"text/.+|application/(json|xml|javascript|x-sh|x-tex|sql|toml|yaml)")
-NO_PROJECTOR = "the model in this file can't see pictures"
 KINDS = {b"PK\x03\x04": "an archive or Office document", b"\x7fELF": "a program", b"MZ": "a program"}
 
 
@@ -49,7 +51,7 @@ class FileReader:
     def status(self) -> dict[str, Any]:
         """Describe what can be attached, as ``/api/info`` shows it."""
         images = not self._why_no_images
-        types = ["text/*", "application/pdf", *(sorted(set(IMAGE_STARTS.values())) if images else [])]
+        types = ["text/*", "application/pdf", *(READABLE if images else ())]
         why = self._why_no_images or "the model sees pictures"
         return {"images": images, "why": why, "max_bytes": MAX_FILE_BYTES, "types": types}
 
@@ -85,6 +87,10 @@ class FileReader:
     def _from_image(self, name: str, media_type: str, content: bytes) -> dict[str, Any]:
         if self._why_no_images:
             raise UnsupportedFileError(f"{name}: is a picture, and {self._why_no_images}")
+        if media_type not in READABLE:
+            raise UnsupportedFileError(f"{name}: is a picture of the kind {media_type}; save it as PNG or JPEG")
+        if len(content) > MAX_IMAGE_BYTES:
+            raise FileTooLargeError(f"{name}: pictures of at most {MAX_IMAGE_BYTES >> 20} MiB can be attached")
         url = f"data:{media_type};base64,{base64.b64encode(content).decode()}"
         return {"media_type": media_type, "image_url": url, "truncated": False}
 

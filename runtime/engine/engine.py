@@ -79,7 +79,7 @@ def fitted(request: GenerationRequest, context_tokens: int, *, shifts: bool) -> 
     Raises PromptTooLongError or ReplyTooLongError.
     """
     num_prompt = len(request.prompt_tokens)
-    if shifts and can_shift(request.num_keep, context_tokens):
+    if shifts and not request.pictures and can_shift(request.num_keep, context_tokens):
         return replace(request, prompt_tokens=shortened(request.prompt_tokens, request.num_keep, context_tokens))
     if num_prompt >= context_tokens:
         raise PromptTooLongError(num_prompt, context_tokens)

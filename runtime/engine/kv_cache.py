@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runtime.engine.pictures import whole_pictures
+
 if TYPE_CHECKING:
     from collections.abc import Sequence as Items
 
@@ -144,11 +146,13 @@ class KvCache:
     def best_match(self, tokens: list[int]) -> Match | None:
         """Return the sequence that shares the most with ``tokens``, but never all of them; idle ones win a tie.
 
+        A picture is shared as a whole or not at all.
+
         The last token is left out because its logits are wanted, so it has to be run again.
         """
         wanted = tokens[:-1]
         found = [
-            (common_prefix_length(entry.tokens, wanted), not entry.live, sequence_id)
+            (whole_pictures(tokens, common_prefix_length(entry.tokens, wanted)), not entry.live, sequence_id)
             for sequence_id, entry in self.entries.items()
         ]
         length, _idle, sequence_id = max(found, default=(0, False, 0))

@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING, Protocol
 
 from packer.errors import MachineError
 from runtime.engine.logprobs import TokenLogprobs
+from runtime.engine.pictures import Positions
 from runtime.llama.context import Row
 from runtime.llama.errors import DecodeError
 from runtime.llama.logprobs import LogprobReader
+from runtime.llama.projector import PictureRows
 from runtime.llama.sampler import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runtime.engine.embedding import Embedder
+    from runtime.engine.pictures import PromptPicture
     from runtime.engine.sampling import SamplingParams
     from runtime.llama.context import Context
     from runtime.llama.embedder import LlamaEmbedder
     from runtime.llama.model import Model
+    from runtime.llama.projector import Projector
     from runtime.prompt_states.stored import PromptState
 
 MEBIBYTE = 1 << 20
@@ -41,6 +45,7 @@ class Chunk:
     """The next tokens of one cached sequence, the first at ``position``; ``sampler`` is set if one is to follow.
 
     ``top_logprobs`` asks for the log probabilities of the one that follows and of so many likeliest ones.
+    A ``picture`` is run in place of the tokens, which then are what stands for it, and is alone in its step.
     """
 
     cache_id: int
@@ -48,6 +53,7 @@ class Chunk:
     position: int
     sampler: TokenSampler | None
     top_logprobs: int | None = None
+    picture: PromptPicture | None = None
 
 
 Sampled = int | TokenLogprobs | DecodeError | None
@@ -159,8 +165,9 @@ class LlamaModelRunner:
         wants_shift: bool = False,
         free_bytes: Callable[[], int | None] = lambda: None,
         prompts: Sequence[PromptState] = (),
+        projector: Projector | None = None,
     ) -> None:
-        """Take over a model and a context made from it, which has at least ``num_slots`` sequences.
+        """Take over a model, its projector and a context made from it, which has at least ``num_slots`` sequences.
 
         The context may grow to ``context_tokens`` (0: not at all) while ``free_bytes`` of memory suffice. ``prompts``
         were read by the same model, into a context of the same kind.
@@ -181,8 +188,8 @@ class LlamaModelRunner:
         self.num_cached = context.num_sequences
         self.piece = model.vocab.piece
         self.is_end = model.vocab.is_end
-        self.truncate = context.truncate
-        self.copy = context.copy
+        self._projector = projector
+        self._positions = Positions()
         self.interrupt = context.interrupt
         self.clear_interrupt = context.clear_interrupt
 
@@ -200,7 +207,22 @@ class LlamaModelRunner:
                 f"the chats need a KV cache of {num_cells:,} tokens, {more // MEBIBYTE:,} MiB more than it takes now, "
                 f"and {free // MEBIBYTE:,} MiB of memory are free; close other programs or end other chats"
             )
-        return self._context.resize(num_cells)
+        is_kept = self._context.resize(num_cells)
+        if not is_kept:
+            self._positions.clear()
+        return is_kept
+
+    def truncate(self, cache_id: int, num_tokens: int) -> bool:
+        """Keep the first ``num_tokens`` of a sequence."""
+        is_kept = self._context.truncate(cache_id, self._positions.of(cache_id, num_tokens))
+        self._positions.cut(cache_id, num_tokens if is_kept else 0)
+        return is_kept
+
+    def copy(self, source_id: int, target_id: int, num_tokens: int) -> bool:
+        """Let an empty sequence begin as another does."""
+        is_copied = self._context.copy(source_id, target_id, self._positions.of(source_id, num_tokens))
+        self._positions.copy(source_id, target_id, num_tokens if is_copied else 0)
+        return is_copied
 
     def restore(self, cache_id: int, index: int) -> bool:
         """Put the state of a packed prompt into the context, unless its bytes are not what was packed."""
@@ -214,11 +236,13 @@ class LlamaModelRunner:
 
     def run(self, chunks: Sequence[Chunk]) -> list[Sampled]:
         """Decode all chunks as one batch and sample from the last row of each that wants it."""
+        if chunks[0].picture is not None:
+            return [self._run_picture(chunks[0], chunks[0].picture)]
         rows = [
             Row(
                 sequence_id=chunk.cache_id,
                 tokens=chunk.tokens,
-                position=chunk.position,
+                position=self._positions.of(chunk.cache_id, chunk.position),
                 want_logits=chunk.sampler is not None,
             )
             for chunk in chunks
@@ -230,6 +254,17 @@ class LlamaModelRunner:
             last += len(chunk.tokens)
             sampled.append(self._sample(chunk, last))
         return sampled
+
+    def _run_picture(self, chunk: Chunk, picture: PromptPicture) -> Sampled:
+        """Run the rows of a picture, and sample behind them if that is wanted."""
+        if not isinstance(picture.rows, PictureRows):
+            raise DecodeError("a picture was made for another kind of runner")
+        position = self._positions.of(chunk.cache_id, chunk.position)
+        last = self._context.decode_picture(
+            chunk.cache_id, picture.rows, position, want_logits=chunk.sampler is not None
+        )
+        self._positions.add(chunk.cache_id, picture)
+        return self._sample(chunk, last)
 
     def _sample(self, chunk: Chunk, row: int) -> Sampled:
         """Choose a token from the logits of ``row``; a failure concerns only the sequence of this chunk."""
@@ -247,7 +282,8 @@ class LlamaModelRunner:
 
     def start_sampler(self, params: SamplingParams, prompt: Sequence[int]) -> TokenSampler:
         """Make a sampler chain for a new sequence."""
-        return Sampler(self.model.library.api, self.model.vocab.num_tokens, params, prompt)
+        tokens = [token for token in prompt if token >= 0]
+        return Sampler(self.model.library.api, self.model.vocab.num_tokens, params, tokens)
 
     def close(self) -> None:
         """Free context and model, in this order."""
@@ -256,4 +292,6 @@ class LlamaModelRunner:
         if self.embedder is not None:
             self.embedder.close()
         self._context.close()
+        if self._projector is not None:
+            self._projector.close()
         self.model.close()

@@ -1,8 +1,9 @@
 """The policy of a step: who runs, with how many tokens, who is let in, and who has to give way.
 
 Running streams come first: each has its row in every step that reads a prompt (Holmes et al., "DeepSpeed-FastGen",
-2024: dynamic split-fuse). What the step's budget leaves goes to prompts. Without prompts, streams run in groups of the
-size that :class:`StepCosts` finds fastest, whoever waited longest first.
+2024: dynamic split-fuse). What the step's budget leaves goes to prompts. A picture is a step of its
+own; streams have one between two pictures. Without prompts, streams run in groups of the size that
+:class:`StepCosts` finds fastest, whoever waited longest first.
 
 Pure: it reads no clock, changes no sequence and does not know the device.
 """
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence as Items
 
+    from runtime.engine.pictures import PromptPicture
     from runtime.engine.sequence import Sequence
     from runtime.engine.step_costs import StepCosts
 
@@ -24,11 +26,12 @@ GROWTH_STEP = 256
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What a step does for one sequence: run ``num_tokens`` from ``position`` on."""
+    """What a step does for one sequence: run ``num_tokens`` from ``position`` on, which may be a ``picture``."""
 
     sequence: Sequence
     position: int
     num_tokens: int
+    picture: PromptPicture | None = None
 
     @property
     def is_last(self) -> bool:
@@ -38,8 +41,13 @@ class Part:
 
 def plan_step(sequences: Items[Sequence], costs: StepCosts, budget_tokens: int) -> list[Part]:
     """Choose the parts of the next step, at most ``budget_tokens`` tokens in all; empty only without sequences."""
-    streams = sorted((one for one in sequences if one.num_remaining == 1), key=lambda one: (one.last_step, one.order))
-    prompts = sorted((one for one in sequences if one.num_remaining > 1), key=lambda one: one.order)
+    pictures = sorted((one for one in sequences if one.next_picture), key=lambda one: one.order)
+    texts = [one for one in sequences if not one.next_picture]
+    streams = sorted((one for one in texts if one.num_remaining == 1), key=lambda one: (one.last_step, one.order))
+    prompts = sorted((one for one in texts if one.num_remaining > 1), key=lambda one: one.order)
+    if pictures and (not streams or streams[-1].last_step == max(one.last_step for one in sequences)):
+        picture = pictures[0].next_picture
+        return [_part(pictures[0], picture.rows.num_tokens, picture)] if picture else []
     if not prompts:
         size = min(costs.group_size(len(streams)), budget_tokens) if streams else 0
         return [_part(one, 1) for one in streams[:size]]
@@ -55,21 +63,21 @@ def _read_prompts(prompts: list[Sequence], budget_tokens: int) -> list[Part]:
     """
     shares: dict[int, int] = {}
     for_short = budget_tokens // 2
-    for one in sorted(prompts[1:], key=lambda one: one.num_remaining):
-        if one.num_remaining > for_short:
+    for one in sorted(prompts[1:], key=lambda one: one.num_ready):
+        if one.num_ready > for_short:
             break
-        shares[one.order] = one.num_remaining
-        for_short -= one.num_remaining
+        shares[one.order] = one.num_ready
+        for_short -= one.num_ready
     left = budget_tokens - sum(shares.values())
     for one in prompts:
         if one.order not in shares and left > 0:
-            shares[one.order] = min(one.num_remaining, left)
+            shares[one.order] = min(one.num_ready, left)
             left -= shares[one.order]
     return [_part(one, shares[one.order]) for one in prompts if shares.get(one.order)]
 
 
-def _part(sequence: Sequence, num_tokens: int) -> Part:
-    return Part(sequence=sequence, position=sequence.num_computed, num_tokens=num_tokens)
+def _part(sequence: Sequence, num_tokens: int, picture: PromptPicture | None = None) -> Part:
+    return Part(sequence=sequence, position=sequence.num_computed, num_tokens=num_tokens, picture=picture)
 
 
 def tokens_to_reserve(sequence: Sequence, context_tokens: int, num_slots: int) -> int:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from runtime.engine.logprobs import TokenLogprobs
     from runtime.engine.model_runner import TokenSampler
+    from runtime.engine.pictures import PromptPicture
     from runtime.engine.sampling import SamplingParams
 
 FinishReason = Literal["stop", "length", "cancelled"]
@@ -69,6 +70,7 @@ class GenerationRequest:
     """What to generate: a prompt of at least one token, and when to stop. ``max_tokens`` ``None``: until the end.
 
     ``must_fit`` refuses a request whose longest reply has no room; else that ends where the context does.
+    ``pictures`` stand in the prompt as negative numbers (see ``pictures``), in their order.
     ``num_keep`` tokens at the beginning stay when the oldest part has to go (see ``context_shift``).
     ``shown_tokens`` maps control tokens to what they add to the text, where others add nothing.
     ``top_logprobs`` asks for the log probability of each token and of so many likeliest ones; ``None`` for neither.
@@ -82,6 +84,7 @@ class GenerationRequest:
     must_fit: bool = False
     top_logprobs: int | None = None
     num_keep: int = 0
+    pictures: tuple[PromptPicture, ...] = ()
 
 
 class RequestHandle:
@@ -168,6 +171,17 @@ class Sequence:
     def num_remaining(self) -> int:
         """Tokens that are not in the KV cache yet: one while a reply is generated, more while a prompt is read."""
         return len(self.tokens) - self.num_computed
+
+    @property
+    def next_picture(self) -> PromptPicture | None:
+        """The picture that is to be run next, if it is one and not a token."""
+        return next((one for one in self.request.pictures if one.start == self.num_computed), None)
+
+    @property
+    def num_ready(self) -> int:
+        """Tokens that remain up to the next picture, or to the end."""
+        starts = (one.start for one in self.request.pictures if one.start >= self.num_computed)
+        return min((*starts, len(self.tokens))) - self.num_computed
 
     def append(self, token: int) -> None:
         """Add a token to the reply."""

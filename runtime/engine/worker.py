@@ -249,11 +249,12 @@ class Worker:
     def _shift(self, sequence: Sequence) -> bool:
         """Let a sequence that fills the context lose its oldest part; ``False`` when that is not wanted or possible.
 
-        What others share can't be moved, so those that are idle go first; beside running ones it is read anew.
+        Chats with pictures don't. What others share can't be moved,
+        so those that are idle go first; beside running ones it is read anew.
         """
         start = sequence.request.num_keep
         count = num_to_drop(len(sequence.tokens), start)
-        if not self._runner.can_shift or count == 0:
+        if not self._runner.can_shift or count == 0 or sequence.request.pictures:
             return False
         cache_id = self._cache_id(sequence)
         while self.cache.is_shared(cache_id, start) and self._evict_oldest():
@@ -303,6 +304,8 @@ class Worker:
             self.in_flight = ()
 
     def _record(self, parts: list[Part], duration_s: float) -> None:
+        if any(part.picture for part in parts):
+            return
         num_rows = sum(part.num_tokens == 1 for part in parts)
         num_prompt_tokens = sum(part.num_tokens for part in parts) - num_rows
         self.costs.record(num_rows=num_rows, num_prompt_tokens=num_prompt_tokens, duration_s=duration_s)
@@ -334,6 +337,7 @@ class Worker:
             position=part.position,
             sampler=sequence.sampler if part.is_last else None,
             top_logprobs=sequence.request.top_logprobs,
+            picture=part.picture,
         )
 
     def _cache_id(self, sequence: Sequence) -> int:
@@ -372,7 +376,7 @@ class Worker:
 
     def _retry_less(self, part: Part, is_intact: bool, error: DecodeError) -> Outcome:
         """Try a shorter piece of a prompt; fail the request when it is short already."""
-        if is_intact and part.num_tokens > SMALLEST_RETRY_TOKENS:
+        if is_intact and part.picture is None and part.num_tokens > SMALLEST_RETRY_TOKENS:
             return self._decode([replace(part, num_tokens=part.num_tokens // 2)])
         self._fail(part.sequence, error)
         return []

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.llama.model import Model
+    from runtime.llama.projector import PictureRows
 
 ABORTED = 2
 TO_THE_END = -1
@@ -168,10 +169,35 @@ class Context:
         batch. Raises DecodeInterruptedError or DecodeError; the cache may then hold some of the tokens.
         """
         count = self._batch.fill(rows)
-        status = self._api.llama_decode(self.pointer, self._batch.pointer)
+        self._run(
+            self._batch.pointer, f"{count} tokens of {len(rows)} sequences, the first at position {rows[0].position}"
+        )
+
+    def decode_picture(self, sequence_id: int, rows: PictureRows, position: int, *, want_logits: bool) -> int:
+        """Run the rows of a picture, the first at ``position``, batch by batch; return the index of the last.
+
+        Rows that all see each other are one batch. Raises DecodeInterruptedError or DecodeError, as :meth:`decode`.
+        """
+        api, count, size = self._api, rows.num_tokens, self.batch_tokens
+        if rows.is_non_causal and count > size:
+            raise DecodeError(f"a picture of {count} tokens does not fit into one batch of {size}")
+        positions = rows.positions(position)
+        api.llama_set_causal_attn(self.pointer, not rows.is_non_causal)
+        try:
+            for start in range(0, count, size):
+                end = min(start + size, count)
+                where = [one for dimension in positions for one in dimension[start:end]]
+                is_last = want_logits and end == count
+                batch = self._batch.of_rows(sequence_id, rows.pointer(start), where, end - start, is_last=is_last)
+                self._run(batch, f"rows {start} to {end} of a picture at position {position}")
+        finally:
+            api.llama_set_causal_attn(self.pointer, True)
+        return (count - 1) % size
+
+    def _run(self, batch: Any, where: str) -> None:
+        status = self._api.llama_decode(self.pointer, batch)
         if status == 0:
             return
-        where = f"{count} tokens of {len(rows)} sequences, the first at position {rows[0].position}"
         if status == ABORTED:
             raise DecodeInterruptedError(f"stopped while it worked on {where}")
         reason = DECODE_FAILURES.get(status, f"llama.cpp reports error {status}")
@@ -253,6 +279,7 @@ class _Batch:
     """A ``llama_batch`` over arrays of our own, which are filled by slices: one copy in C instead of a loop."""
 
     def __init__(self, api: Any, capacity: int) -> None:
+        self._api = api
         self._tokens = (ctypes.c_int32 * capacity)()
         self._positions = (ctypes.c_int32 * capacity)()
         self._ids = (ctypes.c_int32 * capacity)()
@@ -265,6 +292,14 @@ class _Batch:
         self.pointer = api.llama_batch(
             0, self._tokens, None, self._positions, self._ones, self._id_pointers, self._logits
         )
+
+    def of_rows(self, sequence_id: int, rows: Any, positions: list[int], count: int, *, is_last: bool) -> Any:
+        """Return a batch of ``count`` rows in place of tokens; ``positions`` may have several dimensions."""
+        self._ids[:count] = [sequence_id] * count
+        self._logits[:count] = [0] * count
+        self._logits[count - 1] = is_last
+        self._places = (ctypes.c_int32 * len(positions))(*positions)
+        return self._api.llama_batch(count, None, rows, self._places, self._ones, self._id_pointers, self._logits)
 
     def fill(self, rows: Sequence[Row]) -> int:
         """Put the rows one after the other; return the number of tokens."""

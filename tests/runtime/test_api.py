@@ -107,7 +107,7 @@ def test_text_parts_are_joined(client: FlaskClient, encoder: Any) -> None:
         ({"messages": [*HI, {"role": "user"}]}, "messages[1].content"),
         ({"messages": [{"role": "user", "content": 5}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": [5]}]}, "messages[0].content[0]"),
-        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0].type"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0].image_url.url"),
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
         ({"temperature": "hot"}, "temperature"),
         ({"temperature": True}, "temperature"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from packer.errors import InputError
 from runtime.chat_template import ChatPlan
+from runtime.pictures import EncodedPrompt
 from runtime.prompt import TokenGroups
 from tests.support.gbnf_samples import Grammar
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runtime.chat_template import ChatOptions
+    from runtime.pictures import PictureMark
 
 END = 0
 BOS = 257
@@ -39,6 +41,10 @@ class ByteEncoder:
 
     def encode_text(self, text: str) -> list[int]:
         return [FAILING_TOKEN if byte == ord("!") else byte + 1 for byte in text.encode()]
+
+    def encode_prompt(self, text: str, marks: Sequence[PictureMark]) -> EncodedPrompt:
+        assert not marks
+        return EncodedPrompt(tokens=self.encode_text(text))
 
     def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
         if parse_special and text == "<bos>":

@@ -9,6 +9,7 @@ import { announce } from "../announcer.js";
 import { byId } from "../dom.js";
 import { t } from "../i18n.js";
 import { attachmentChip, sizeText } from "./attachment_chips.js";
+import { fitPicture } from "./fit_picture.js";
 
 /**
  * @typedef {import("../chat/message.js").Attachment} Attachment
@@ -86,7 +87,7 @@ export class Attach {
     this.#entries.push(entry);
     this.#render();
     try {
-      entry.read = await readFile(file, entry.controller.signal);
+      entry.read = await readFile(await fitPicture(file), entry.controller.signal);
       announce(t("attach.added", { name: file.name }));
     } catch (error) {
       if (!entry.controller.signal.aborted)
