@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 from packer.errors import PackerError
 from runtime.engine.context_shift import can_shift, shortened
 from runtime.engine.embedding import EmbeddingHandle, EmbeddingJob, EmbeddingWorker
+from runtime.engine.endings import discard, finished
 from runtime.engine.errors import (
     EmbeddingOnlyError,
     EngineStoppedError,
@@ -34,7 +35,7 @@ from runtime.engine.errors import (
 )
 from runtime.engine.sequence import Failed, RequestHandle
 from runtime.engine.sequence import Sequence as ChatSequence
-from runtime.engine.worker import Worker, discard, finished
+from runtime.engine.worker import Worker
 
 if TYPE_CHECKING:
     from runtime.engine.model_runner import ModelRunner

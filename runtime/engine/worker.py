@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from packer.errors import MachineError, PackerError
 from runtime.engine.context_shift import num_to_drop
+from runtime.engine.endings import discard, finished
 from runtime.engine.errors import GenerationFailedError
 from runtime.engine.kv_cache import KvCache, Match, common_prefix_length
 from runtime.engine.logprobs import TokenLogprobs
@@ -433,21 +434,3 @@ class Worker:
                 self._drop(sequence.cache_id)
             sequence.cache_id = None
         discard(sequence, event)
-
-
-def finished(sequence: Sequence, reason: FinishReason) -> Finished:
-    """Return the last event of a sequence."""
-    return Finished(
-        reason=reason,
-        usage=sequence.usage(),
-        token_ids=tuple(sequence.generated),
-        stop_string=sequence.text.stopped_by if reason == "stop" else None,
-    )
-
-
-def discard(sequence: Sequence, event: Finished | Failed) -> None:
-    """Free the sampler of a sequence without a place, and tell its owner."""
-    if sequence.sampler is not None:
-        sequence.sampler.close()
-        sequence.sampler = None
-    sequence.handle.put(event)

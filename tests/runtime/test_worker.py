@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runtime.engine.endings import discard, finished
 from runtime.engine.errors import GenerationFailedError
 from runtime.engine.sampling import SamplingParams
 from runtime.engine.sequence import Failed, Finished, GenerationRequest, RequestHandle, Sequence, TextDelta
-from runtime.engine.worker import WORTH_WAITING_TOKENS, Worker, discard, finished
+from runtime.engine.worker import WORTH_WAITING_TOKENS, Worker
 
 if TYPE_CHECKING:
     from runtime.engine.sequence import Event
