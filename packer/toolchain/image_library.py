@@ -50,6 +50,7 @@ class ImageLibraryRecipe:
     name: str
     libraries: tuple[str, ...]
     link_flags: tuple[str, ...] = ()
+    upstream_flags: tuple[str, ...] = ()
     needs_import_libraries: bool = False
 
 
@@ -64,6 +65,7 @@ IMAGE_LIBRARY_RECIPES = {
         triple="x86_64-windows-gnu",
         name="packer-images.dll",
         libraries=("libllama.dll", "ggml.dll", "ggml-base.dll"),
+        upstream_flags=("-D_USE_MATH_DEFINES", "-D_GNU_SOURCE"),
         needs_import_libraries=True,
     ),
 }
@@ -76,7 +78,7 @@ def image_library(tools: BuildTools, target: str, libraries: Path, note: Callabl
     digest = digest_of(
         [
             RECIPE,
-            [recipe.triple, recipe.name, recipe.libraries, recipe.link_flags],
+            [recipe.triple, recipe.name, recipe.libraries, recipe.link_flags, *recipe.upstream_flags],
             [UPSTREAM_SOURCES, OWN_SOURCES, INCLUDES, FLAGS, OWN_FLAGS, RENAMED],
             digest_of_files(SOURCE, own),
             libraries.name,
@@ -111,7 +113,7 @@ def compile_image_library(
     includes = [flag for name in INCLUDES for flag in ("-isystem", name)]
 
     def compile_one(name: str) -> str:
-        special = ("-Iown", *OWN_FLAGS) if name in OWN_SOURCES else ("-w", *RENAMED)
+        special = ("-Iown", *OWN_FLAGS) if name in OWN_SOURCES else ("-w", *RENAMED, *recipe.upstream_flags)
         result = f"{name.replace('/', '_')}.o"
         process.run([*compiler, *FLAGS, *special, *includes, "-c", name, "-o", result], cwd=scratch)
         return result
