@@ -60,6 +60,9 @@ class EmbeddingOnlyRunner:
         """Hold nothing."""
         return False
 
+    def warm_up(self) -> None:
+        """Nothing to warm."""
+
     def is_memory_short(self) -> bool:
         """Give nothing back."""
         return False

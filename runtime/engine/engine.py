@@ -250,6 +250,10 @@ class Engine:
         if runner.embedder is not None:
             self._embedding = EmbeddingWorker(runner.embedder)
         self._set_status("ready", None)
+        with self._condition:
+            is_idle = not (self._waiting or self._jobs or self._stopping)
+        if is_idle:
+            runner.warm_up()
         try:
             while self._admit(worker):
                 had_answered = worker.has_answered

@@ -5,6 +5,7 @@ It executes; it decides nothing. Tests put a small model of their own behind the
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +13,7 @@ from packer.errors import MachineError
 from runtime.engine.logprobs import TokenLogprobs
 from runtime.engine.pictures import Positions
 from runtime.llama.context import Row
-from runtime.llama.errors import DecodeError
+from runtime.llama.errors import DecodeError, DecodeInterruptedError
 from runtime.llama.logprobs import LogprobReader
 from runtime.llama.projector import PictureRows
 from runtime.llama.sampler import Sampler
@@ -127,6 +128,9 @@ class ModelRunner(Protocol):
     def restore(self, cache_id: int, index: int) -> bool:
         """Let an empty sequence begin with a whole packed prompt; ``False`` when it can't and stays empty."""
 
+    def warm_up(self) -> None:
+        """Touch all weights while nobody waits, so that the first request does not; the cache is empty afterwards."""
+
     def is_memory_short(self) -> bool:
         """Tell whether other programs need the memory that an idle cache takes."""
 
@@ -228,6 +232,12 @@ class LlamaModelRunner:
         """Put the state of a packed prompt into the context, unless its bytes are not what was packed."""
         with self._prompts[index].opened() as state:
             return state is not None and self._context.restore_sequence(cache_id, state.address, state.size_bytes)
+
+    def warm_up(self) -> None:
+        """Run one token, whose failure is left to the first request to meet."""
+        with contextlib.suppress(DecodeError, DecodeInterruptedError):
+            self._context.decode([Row(sequence_id=0, tokens=[0], position=0, want_logits=False)])
+        self._context.truncate(0, 0)
 
     def is_memory_short(self) -> bool:
         """Tell whether less is free than an idle program should leave to the others."""

@@ -127,6 +127,9 @@ class ScriptedRunner:
         self.cells[target_id] = list(self.cells[source_id])
         return self.truncate(target_id, num_tokens)
 
+    def warm_up(self) -> None:
+        assert not any(self.cells.values()), "warmed up after work had begun"
+
     def restore(self, cache_id: int, index: int) -> bool:
         assert not self.cells.get(cache_id), "restored onto a sequence in use"
         used = {cell for held in self.cells.values() for cell, _token in held}
