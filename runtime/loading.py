@@ -150,18 +150,9 @@ class ModelLoader:
     ) -> ModelRunner:
         prompts = open_prompts(self._prompts, placement.kv_type)
         with self._timings.part("model"):
-            model = load_model(
-                self._library, self._file, lambda value: progress(value * MODEL_SHARE), placement, repack=self._repack
-            )
+            model = self._open_model(placement, progress)
         context, projector = None, None
         try:
-            if model.is_unsupported:
-                raise InputError(
-                    f"{self._file.path}: models of the kind {model.metadata('general.architecture')} do not continue "
-                    "text token by token; this program can't run them"
-                )
-            for adapter in self._adapters:
-                model.load_adapter(adapter)
             choice = choose_context(self._context_size, model.context_length)
             first_size = min(choice.size_tokens, first_cells(self._first_cells, prompts))
             _check_memory(model, first_size, placement.kv_type, free_bytes())
@@ -208,6 +199,24 @@ class ModelLoader:
             prompts=prompts,
             projector=projector,
         )
+
+    def _open_model(self, placement: Placement, progress: Callable[[float], bool]) -> Model:
+        """Load the weights and the adapters. Raises InputError or MachineError."""
+        model = load_model(
+            self._library, self._file, lambda value: progress(value * MODEL_SHARE), placement, repack=self._repack
+        )
+        try:
+            if model.is_unsupported:
+                raise InputError(
+                    f"{self._file.path}: models of the kind {model.metadata('general.architecture')} do not continue "
+                    "text token by token; this program can't run them"
+                )
+            for adapter in self._adapters:
+                model.load_adapter(adapter)
+        except BaseException:
+            model.close()
+            raise
+        return model
 
     def _embedder(self, model: Model, context_tokens: int) -> LlamaEmbedder | None:
         """Prepare embeddings, ``None`` for a chat model that gives none. Raises InputError for one of no use here."""

@@ -75,15 +75,7 @@ def open_session(
         repack=wants_repacking(settings.repack, int(source.description["size_bytes"]), available_bytes()),
     )
     engine = Engine(loader.load, on_first_token=timings.first_token)
-    facts = Facts(
-        model_name=source.name,
-        model=source.description,
-        device=(placing.without_device() or LOOKING).to_json(),
-        cpu_variant=str(variant),
-        threads={"count": threads.count, "why": threads.why},
-        version=version,
-        sees_pictures=source.projector is not None,
-    )
+    facts = _facts(source, placing.without_device() or LOOKING, variant, threads, version)
 
     def set_device(report: DeviceReport) -> None:
         facts.device = report.to_json()
@@ -104,6 +96,20 @@ def open_session(
         threads=threads,
         variant=variant,
         device=device,
+    )
+
+
+def _facts(
+    source: ModelSource, device: DeviceReport, variant: CpuVariant, threads: ThreadChoice, version: str
+) -> Facts:
+    return Facts(
+        model_name=source.name,
+        model=source.description,
+        device=device.to_json(),
+        cpu_variant=str(variant),
+        threads={"count": threads.count, "why": threads.why},
+        version=version,
+        sees_pictures=source.projector is not None,
     )
 
 

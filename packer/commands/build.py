@@ -124,18 +124,15 @@ def build(
     """
     from packer.bundling import BundlePlan, plan_adapters, plan_model, plan_projector, write_bundle
     from packer.commands.gpu_option import backends_for, parse_backends
-    from packer.container.config import parse_scaled_path
-    from packer.demo import DEMO_MODEL, DEMO_SETTINGS
     from packer.quantization import Quantization
 
     if (imatrix or requantize) and not quantize:
         raise click.UsageError(f"--{'imatrix' if imatrix else 'requantize'} needs --quantize TYPE")
     wanted_backends = parse_backends(gpu)
-    if str(model) == DEMO and not model.exists():
-        model, config_path = DEMO_MODEL, config_path or DEMO_SETTINGS
+    model, config_path = _model_and_settings(model, config_path)
     config = _settings(config_path, flags)
     planned = plan_model(model)
-    scaled = [parse_scaled_path(text, "--lora") for text in loras]
+    scaled = _scaled_adapters(loras)
     adapters = plan_adapters(scaled, model)
     projector = plan_projector(mmproj, model) if mmproj is not None else None
     chosen = _output(output, planned, targets)
@@ -163,6 +160,21 @@ def build(
         with byte_progress(f"writing {plan.output.name}", plan.size_bytes) as progress:
             write_bundle(plan, progress)
     _report(plan, as_json=as_json)
+
+
+def _scaled_adapters(loras: tuple[str, ...]) -> list[tuple[Path, float]]:
+    from packer.container.config import parse_scaled_path
+
+    return [parse_scaled_path(text, "--lora") for text in loras]
+
+
+def _model_and_settings(model: Path, config_path: Path | None) -> tuple[Path, Path | None]:
+    """Return what is to be packed: the files named, or those of the demonstration."""
+    from packer.demo import DEMO_MODEL, DEMO_SETTINGS
+
+    if str(model) == DEMO and not model.exists():
+        return DEMO_MODEL, config_path or DEMO_SETTINGS
+    return model, config_path
 
 
 @contextlib.contextmanager
