@@ -111,6 +111,7 @@ def _native(tools: BuildTools) -> list[Component]:
             licence="MIT",
             text=first_text("JSON for Modern C++", [sources.llama_cpp / "licenses" / "LICENSE-jsonhpp"]),
         ),
+        _stb_image(llama / "vendor" / "stb" / "stb_image.h"),
         Component(
             name="zstd", version="1.5", licence="BSD-3-Clause", text=first_text("zstd", [sources.zstd / "LICENSE"])
         ),
@@ -124,6 +125,14 @@ def _native(tools: BuildTools) -> list[Component]:
 
 
 LLAMA_CPP_COMMIT = "0c1e57098"
+
+
+def _stb_image(header: Path) -> Component:
+    """The decoder of pictures, whose licence stands at the end of its only file."""
+    text = header.read_text(encoding="utf-8", errors="replace")
+    licence = text[text.rindex("This software is available under 2 licenses") :].rstrip().removesuffix("*/")
+    version = text[: text.index("\n")].partition(" - v")[2].split()[0]
+    return Component(name="stb_image", version=version, licence="MIT OR Unlicense", text=licence)
 
 
 def _musl(tools: BuildTools) -> Component:
