@@ -141,6 +141,17 @@ class ModelLoader:
             return runner
         raise RuntimeError("there was no attempt on the CPU")
 
+    def _context(self, model: Model, num_tokens: int, slots: int, kv_type: str) -> Context:
+        """Make the context. States of recurrent models are large: none is kept for idle sequences beyond the slots."""
+        return Context(
+            model,
+            num_tokens=num_tokens,
+            batch_tokens=BATCH_TOKENS,
+            num_threads=self._num_threads,
+            num_sequences=slots + (0 if model.has_state else IDLE_SEQUENCES),
+            kv_type=kv_type,
+        )
+
     def _next_attempt(self, attempts: Iterator[Attempt]) -> Attempt | None:
         with self._timings.part("looking for devices"):
             return next(attempts, None)
@@ -175,15 +186,7 @@ class ModelLoader:
                 return EmbeddingOnlyRunner(model, embedder)
             slots = self._num_slots or choose_slots(choice.size_tokens)
             with self._timings.part("context"):
-                context = Context(
-                    model,
-                    num_tokens=first_size,
-                    batch_tokens=BATCH_TOKENS,
-                    num_threads=self._num_threads,
-                    # States of recurrent models are large, so none is kept for an idle sequence beyond the slots.
-                    num_sequences=slots + (0 if model.has_state else IDLE_SEQUENCES),
-                    kv_type=placement.kv_type,
-                )
+                context = self._context(model, first_size, slots, placement.kv_type)
             if placement.devices:
                 _try_out(context)
         except BaseException:

@@ -57,7 +57,6 @@ def open_session(
     """Prepare everything; the model loads once the engine is started. Raises InputError for a GPU that can't be had."""
     variant = describe_cpu_variant(library)
     threads = _threads(settings.threads, int(source.description["size_bytes"]))
-    device = cpu_model()
     placing = placing_for(settings, source, environ=environ)
     loader = ModelLoader(
         library,
@@ -103,7 +102,7 @@ def open_session(
         service=service,
         threads=threads,
         variant=variant,
-        device=device,
+        device=cpu_model(),
     )
 
 

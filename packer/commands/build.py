@@ -122,7 +122,7 @@ def build(
 
     MODEL may be the word "demo": the small model that comes with packer.
     """
-    from packer.bundling import BundlePlan, plan_adapters, plan_model, plan_projector, write_bundle
+    from packer.bundling import BundlePlan, plan_adapters, plan_model, plan_projector
     from packer.commands.gpu_option import backends_for, parse_backends
     from packer.container.config import parse_scaled_path
     from packer.demo import DEMO_MODEL, DEMO_SETTINGS
@@ -130,9 +130,9 @@ def build(
 
     if (imatrix or requantize) and not quantize:
         raise click.UsageError(f"--{'imatrix' if imatrix else 'requantize'} needs --quantize TYPE")
-    wanted_backends = parse_backends(gpu)
     if str(model) == DEMO and not model.exists():
         model, config_path = DEMO_MODEL, config_path or DEMO_SETTINGS
+    wanted_backends = parse_backends(gpu)
     config = _settings(config_path, flags)
     planned = plan_model(model)
     scaled = [parse_scaled_path(text, "--lora") for text in loras]
@@ -142,10 +142,8 @@ def build(
     runtimes = tuple(runtime_for(target) for target in _targets(targets, chosen))
     with contextlib.ExitStack() as stack:
         if quantize:
-            wanted = Quantization(type_name=quantize, importance=imatrix, again=requantize)
-            model, planned = stack.enter_context(_quantized(planned, model, chosen, wanted))
-        prompts = stack.enter_context(_prompts(planned, model, chosen, scaled, config, prompt_cache))
-        backends = backends_for(wanted_backends, [one.target for one in runtimes], planned.source.size_bytes)
+            smaller = Quantization(type_name=quantize, importance=imatrix, again=requantize)
+            model, planned = stack.enter_context(_quantized(planned, model, chosen, smaller))
         plan = BundlePlan(
             output=chosen,
             config=config,
@@ -153,16 +151,22 @@ def build(
             model=planned,
             adapters=adapters,
             projector=projector,
-            backends=backends,
-            prompts=prompts,
+            backends=backends_for(wanted_backends, [one.target for one in runtimes], planned.source.size_bytes),
+            prompts=stack.enter_context(_prompts(planned, model, chosen, scaled, config, prompt_cache)),
             windowed=windowed,
             split_at_bytes=split_at,
         )
         if launcher == COSMOPOLITAN:
             plan = replace(plan, program=_cosmopolitan_program(plan.targets))
-        with byte_progress(f"writing {plan.output.name}", plan.size_bytes) as progress:
-            write_bundle(plan, progress)
+        _write(plan)
     _report(plan, as_json=as_json)
+
+
+def _write(plan: BundlePlan) -> None:
+    from packer.bundling import write_bundle
+
+    with byte_progress(f"writing {plan.output.name}", plan.size_bytes) as progress:
+        write_bundle(plan, progress)
 
 
 @contextlib.contextmanager
