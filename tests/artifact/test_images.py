@@ -168,6 +168,7 @@ def test_the_page_attaches_shows_and_keeps_a_picture(server: program.Server, bro
     expect(page.locator("#attachments img")).to_have_attribute("alt", "green.png")
     send(page, "What is it?")
     expect_state(page, "done")
+    expect(page.get_by_role("button", name="Continue")).to_have_count(0)
     shown = page.locator(".message-user img")
     expect(shown).to_have_js_property("naturalWidth", 1536)
     page.wait_for_load_state("networkidle")

@@ -211,10 +211,11 @@ export class Chat {
     return found;
   }
 
-  /** Whether the last answer was broken off and can be carried on with. */
+  /** Whether the last answer was broken off and can be carried on with; beside pictures it can only be written anew. */
   get canProceed() {
     const { last } = this;
     if (last?.role !== "assistant" || isOpen(last) || last.content === "" || last.tool_calls.length > 0) return false;
+    if (this.path.some(({ attachments }) => attachments.some(({ image_url }) => image_url))) return false;
     return last.state !== "done" || last.finish_reason === "length";
   }
 }
