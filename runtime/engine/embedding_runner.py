@@ -9,7 +9,7 @@ from runtime.llama.errors import DecodeError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runtime.engine.model_runner import Chunk, Sampled, TokenSampler
+    from runtime.engine.model_runner import Chunk, Sampled, SavedState, TokenSampler
     from runtime.engine.sampling import SamplingParams
     from runtime.llama.embedder import LlamaEmbedder
     from runtime.llama.model import Model
@@ -57,6 +57,13 @@ class EmbeddingOnlyRunner:
         return True
 
     def restore(self, cache_id: int, index: int) -> bool:
+        """Hold nothing."""
+        return False
+
+    def save(self, cache_id: int) -> None:
+        """Hold nothing."""
+
+    def load(self, cache_id: int, state: SavedState) -> bool:
         """Hold nothing."""
         return False
 

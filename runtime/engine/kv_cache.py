@@ -26,12 +26,16 @@ class CacheFullError(RuntimeError):
 
 @dataclass(kw_only=True)
 class Entry:
-    """One sequence in the cache: its tokens, the cell of each, and the time of its last use."""
+    """One sequence in the cache: its tokens, the cell of each, and the time of its last use.
+
+    ``idle_since`` is the owner's number of the step in which it became idle.
+    """
 
     tokens: list[int] = field(default_factory=list)
     cells: list[int] = field(default_factory=list)
     live: bool = True
     used_at: int = 0
+    idle_since: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +84,11 @@ class KvCache:
     def num_free_cells(self) -> int:
         """Cells that no sequence holds."""
         return len(self._free_cells)
+
+    @property
+    def num_idle_cells(self) -> int:
+        """Cells that only idle sequences hold."""
+        return self.num_cells - self.num_free_cells - self.num_live_cells
 
     def claim(self) -> int | None:
         """Begin an empty live sequence and return its id; ``None`` when all ids are taken."""

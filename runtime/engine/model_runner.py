@@ -6,6 +6,7 @@ It executes; it decides nothing. Tests put a small model of their own behind the
 from __future__ import annotations
 
 import contextlib
+import ctypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -59,6 +60,14 @@ class Chunk:
 
 Sampled = int | TokenLogprobs | DecodeError | None
 """The next token, bare or with log probabilities; or why none can be chosen; or nothing, because none was wanted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedState:
+    """A copy of a cached sequence, for :meth:`ModelRunner.load`; ``data`` is writable memory of its own."""
+
+    data: memoryview
+    spans: tuple[tuple[int, int], ...] = ()
 
 
 class ModelRunner(Protocol):
@@ -127,6 +136,12 @@ class ModelRunner(Protocol):
 
     def restore(self, cache_id: int, index: int) -> bool:
         """Let an empty sequence begin with a whole packed prompt; ``False`` when it can't and stays empty."""
+
+    def save(self, cache_id: int) -> SavedState | None:
+        """Copy a cached sequence; ``None`` when memory is short or this memory can't be copied."""
+
+    def load(self, cache_id: int, state: SavedState) -> bool:
+        """Let an empty sequence begin with all of a saved one; ``False`` when it can't and stays empty."""
 
     def warm_up(self) -> None:
         """Touch all weights while nobody waits, so that the first request does not; the cache is empty afterwards."""
@@ -232,6 +247,25 @@ class LlamaModelRunner:
         """Put the state of a packed prompt into the context, unless its bytes are not what was packed."""
         with self._prompts[index].opened() as state:
             return state is not None and self._context.restore_sequence(cache_id, state.address, state.size_bytes)
+
+    def save(self, cache_id: int) -> SavedState | None:
+        """Copy what the context remembers of a sequence, if that leaves enough memory to the others."""
+        free = self._free_bytes()
+        if free is not None and free < SHORT_BYTES + self._context.sequence_bytes(cache_id):
+            return None
+        try:
+            data = self._context.save_sequence(cache_id)
+        except DecodeError:
+            return None
+        return SavedState(data=data, spans=self._positions.spans(cache_id))
+
+    def load(self, cache_id: int, state: SavedState) -> bool:
+        """Put a copy back, where its pictures stand too."""
+        address = ctypes.addressof(ctypes.c_uint8.from_buffer(state.data))
+        if not self._context.restore_sequence(cache_id, address, len(state.data)):
+            return False
+        self._positions.put(cache_id, state.spans)
+        return True
 
     def warm_up(self) -> None:
         """Run one token, whose failure is left to the first request to meet."""

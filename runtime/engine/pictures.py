@@ -86,6 +86,14 @@ class Positions:
         self._spans[target_id] = list(self._spans.get(source_id, ()))
         self.cut(target_id, num_tokens)
 
+    def spans(self, cache_id: int) -> tuple[tuple[int, int], ...]:
+        """Return what is known of a sequence, for :meth:`put`."""
+        return tuple(self._spans.get(cache_id, ()))
+
+    def put(self, cache_id: int, spans: tuple[tuple[int, int], ...]) -> None:
+        """Let a sequence have what :meth:`spans` gave."""
+        self._spans[cache_id] = list(spans)
+
     def clear(self) -> None:
         """Forget all sequences."""
         self._spans.clear()

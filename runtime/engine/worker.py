@@ -11,14 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from packer.errors import MachineError, PackerError
+from runtime.engine.cache_space import CacheSpace
 from runtime.engine.context_shift import num_to_drop
 from runtime.engine.endings import discard, finished
 from runtime.engine.errors import GenerationFailedError
-from runtime.engine.kv_cache import KvCache, Match, common_prefix_length
+from runtime.engine.kv_cache import common_prefix_length
 from runtime.engine.logprobs import TokenLogprobs
 from runtime.engine.model_runner import Chunk
-from runtime.engine.packed_prompts import PackedPrompts
-from runtime.engine.scheduler import Part, choose_to_preempt, is_admissible, next_size, plan_step, tokens_to_reserve
+from runtime.engine.scheduler import Part, choose_to_preempt, is_admissible, plan_step, tokens_to_reserve
 from runtime.engine.sequence import Failed, Finished, TextDelta
 from runtime.engine.step_costs import StepCosts
 from runtime.llama.errors import DecodeError, DecodeInterruptedError
@@ -26,9 +26,9 @@ from runtime.llama.errors import DecodeError, DecodeInterruptedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runtime.engine.kv_cache import Entry
+    from runtime.engine.kv_cache import KvCache
     from runtime.engine.model_runner import ModelRunner, Sampled
-    from runtime.engine.packed_prompts import PackedMatch
+    from runtime.engine.saved_prompts import SavedMatch
     from runtime.engine.sequence import FinishReason, Sequence
 
 _LOG = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Worker:
         self, runner: ModelRunner, *, clock: Callable[[], float], is_stopping: Callable[[], bool] = lambda: False
     ) -> None:
         """Begin idle. ``clock`` gives seconds; ``is_stopping`` is asked before each batch."""
-        self.cache = KvCache(runner.num_cells, runner.num_cached)
+        self.space = CacheSpace(runner, clock=clock, on_lost=self._start_over)
         self.costs = StepCosts()
         self.running: list[Sequence] = []
         self.in_flight: tuple[Sequence, ...] = ()
@@ -58,9 +58,13 @@ class Worker:
         self._is_stopping = is_stopping
         self.num_prompt_tokens_run = 0
         self.has_answered = False
-        self._packed = PackedPrompts(runner)
         self._preempted: list[Sequence] = []
         self._num_steps = 0
+
+    @property
+    def cache(self) -> KvCache:
+        """The books of the KV cache."""
+        return self.space.cache
 
     # --- joining and leaving -----------------------------------------------------------------------------------
 
@@ -104,19 +108,20 @@ class Worker:
         if not parts:
             return
         self._num_steps += 1
+        self.space.swap_idle()
         for part, sampled in self._run(parts):
             self._accept(part.sequence, sampled)
 
     def _begin(self, sequence: Sequence) -> None:
         """Give a sequence its place in the cache, with the longest beginning that another one shares with it.
 
-        If one that is still reading its prompt will soon share much more, this one waits for it. If a packed prompt
+        If one that is still reading its prompt will soon share much more, this one waits for it. If a saved state
         shares much more, it is restored.
         """
         match = self.cache.best_match(sequence.tokens)
         known = match.num_tokens if match else 0
-        packed = self._packed.best_match(sequence.tokens, at_least=WORTH_WAITING_TOKENS)
-        known = max(known, packed.num_tokens if packed else 0)
+        saved = self.space.best_saved(sequence.tokens, at_least=WORTH_WAITING_TOKENS)
+        known = max(known, saved.num_tokens if saved else 0)
         if self._soon_shared(sequence) >= known + WORTH_WAITING_TOKENS:
             return
         try:
@@ -126,60 +131,26 @@ class Worker:
         except (PackerError, DecodeError) as error:
             self._end(sequence, Failed(error=error))
             return
-        sequence.cache_id = self._place(match)
-        if packed and packed.num_tokens >= len(self._entry(sequence).tokens) + WORTH_WAITING_TOKENS:
-            self._restore(packed, sequence)
-        sequence.num_computed = len(self._entry(sequence).tokens)
+        sequence.cache_id = self.space.place(match)
+        if saved and saved.num_tokens >= len(self.cache.entries[sequence.cache_id].tokens) + WORTH_WAITING_TOKENS:
+            self._restore(saved, sequence)
+        sequence.num_computed = len(self.cache.entries[sequence.cache_id].tokens)
         if sequence.num_reused is None:
             sequence.num_reused = sequence.num_computed
 
-    def _entry(self, sequence: Sequence) -> Entry:
-        return self.cache.entries[self._cache_id(sequence)]
-
-    def _restore(self, packed: PackedMatch, sequence: Sequence) -> None:
-        """Let a sequence that has just got its place begin with a packed prompt, if there is room for it."""
-        try:
-            while packed.num_cells > self.cache.num_free_cells:
-                if not (self._grow(packed.num_cells) or self._evict_oldest()):
-                    return
-        except MachineError:
-            return
-        finally:
-            if sequence.cache_id is None:  # growing lost everything
-                sequence.cache_id = self._place(None)
-        cache_id = self._cache_id(sequence)
-        self._runner.truncate(cache_id, 0)
-        self.cache.truncate(cache_id, 0)
-        self._packed.restore(packed, self.cache, cache_id)
+    def _restore(self, saved: SavedMatch, sequence: Sequence) -> None:
+        """Let a sequence that has just got its place begin with a saved state, if there is room for it."""
+        has_room = self.space.make_room_for(saved)
+        if sequence.cache_id is None:  # growing lost everything
+            sequence.cache_id = self.space.place(None)
+        if has_room:
+            self.space.restore(saved, sequence.cache_id)
 
     def _soon_shared(self, sequence: Sequence) -> int:
         """Return the longest beginning shared with a prompt that is being read."""
         wanted = sequence.tokens[:-1]
         reading = [one for one in self.running if one.cache_id is not None and one.num_remaining > 1]
         return max((common_prefix_length(one.tokens, wanted) for one in reading), default=0)
-
-    def _place(self, match: Match | None) -> int:
-        """Return the id of a live cached sequence that begins with what ``match`` found, or is empty.
-
-        An idle sequence that is shared as a whole goes on as the new one: a chat that continues, and the only kind of
-        reuse for memories that can't be cut.
-        """
-        source = self.cache.entries[match.sequence_id] if match else None
-        if match and source and not source.live and match.num_tokens == len(source.tokens):
-            self.cache.revive(match.sequence_id)
-            return match.sequence_id
-        cache_id = self.cache.claim()
-        if cache_id is None:
-            can_spare = self._evict_oldest(keep=match.sequence_id if match else None)
-            if not can_spare:
-                match = None
-                self._evict_oldest()
-            cache_id = self.cache.claim()
-        if cache_id is None:
-            raise RuntimeError("every place in the KV cache is in use although a slot is free")
-        if match and self._runner.copy(match.sequence_id, cache_id, match.num_tokens):
-            self.cache.share(match.sequence_id, cache_id, match.num_tokens)
-        return cache_id
 
     def _make_room(self, parts: list[Part]) -> list[Part]:
         """Find the cells that a step needs: grow, evict idle sequences, then let the youngest running one give way.
@@ -189,12 +160,12 @@ class Worker:
         while (num_wanted := sum(part.num_tokens for part in parts)) > self.cache.num_free_cells:
             refusal: MachineError | None = None
             try:
-                if self._grow(num_wanted):
+                if self.space.grow(num_wanted):
                     parts = [part for part in parts if part.sequence.cache_id is not None]
                     continue
             except MachineError as error:
                 refusal = error
-            if self._evict_oldest():
+            if self.space.evict_oldest():
                 continue
             begun = [one for one in self.running if one.cache_id is not None]
             youngest = max(begun, key=lambda one: one.order) if refusal else choose_to_preempt(begun)
@@ -207,36 +178,12 @@ class Worker:
             parts = [part for part in parts if part.sequence is not youngest]
         return parts
 
-    def _grow(self, num_wanted: int) -> bool:
-        """Make the cache larger by what ``num_wanted`` more cells take; ``False`` at its limit. Raises MachineError."""
-        in_use = self.cache.num_cells - self.cache.num_free_cells
-        size = next_size(self.cache.num_cells, in_use + num_wanted, self._runner.context_tokens)
-        if size <= self.cache.num_cells:
-            return False
-        started_s = self._clock()
-        is_kept = self._runner.resize(size)
-        _LOG.info("the KV cache grew to %d cells in %.0f ms", size, 1000 * (self._clock() - started_s))
-        if is_kept:
-            self.cache.grow(size)
-        else:
-            self._start_over(size)
-        return True
-
     def shrink_when_short(self) -> bool:
         """Give memory back while nothing runs, if other programs need it; idle chats are read anew when they go on."""
-        runner = self._runner
-        if self.running or self.cache.num_cells <= runner.least_cells or not runner.is_memory_short():
-            return False
-        while self._evict_oldest():
-            pass
-        runner.resize(runner.least_cells)
-        _LOG.info("memory is short: the KV cache shrank to %d cells", runner.least_cells)
-        self._start_over(runner.least_cells)
-        return True
+        return not self.running and self.space.shrink_when_short()
 
-    def _start_over(self, num_cells: int) -> None:
-        """Begin with empty books of ``num_cells`` cells; whoever runs is read anew."""
-        self.cache = KvCache(num_cells, self._runner.num_cached)
+    def _start_over(self) -> None:
+        """Read everybody anew, because the cache has lost them."""
         for sequence in self.running:
             sequence.cache_id, sequence.num_computed = None, 0
 
@@ -258,7 +205,7 @@ class Worker:
         if not self._runner.can_shift or count == 0 or sequence.request.pictures:
             return False
         cache_id = self._cache_id(sequence)
-        while self.cache.is_shared(cache_id, start) and self._evict_oldest():
+        while self.cache.is_shared(cache_id, start) and self.space.evict_oldest():
             pass
         if self.cache.is_shared(cache_id, start) or not self._runner.shift(cache_id, start, count):
             self._forget(sequence)
@@ -267,22 +214,10 @@ class Worker:
         sequence.drop(start, count)
         return True
 
-    def _evict_oldest(self, *, keep: int | None = None) -> bool:
-        """Forget the idle sequence that was not used for longest; ``False`` when there is none."""
-        oldest = self.cache.oldest_idle(keep=keep)
-        if oldest is None:
-            return False
-        self._drop(oldest)
-        return True
-
-    def _drop(self, cache_id: int) -> None:
-        self._runner.truncate(cache_id, 0)
-        self.cache.drop(cache_id)
-
     def _forget(self, sequence: Sequence) -> None:
         """Drop what the cache holds of a sequence, so that it begins anew."""
         if sequence.cache_id is not None:
-            self._drop(sequence.cache_id)
+            self.space.drop(sequence.cache_id)
         sequence.cache_id, sequence.num_computed = None, 0
 
     # --- running -----------------------------------------------------------------------------------------------
@@ -366,7 +301,7 @@ class Worker:
         for part in parts:
             part.sequence.suspect = part not in intact
         if self._has_idle():
-            while self._evict_oldest():
+            while self.space.drop_oldest():
                 pass
             return self._decode(intact) if intact else []
         half = (len(intact) + 1) // 2
@@ -429,8 +364,8 @@ class Worker:
         """Free the slot, then tell the owner, who may submit the next request at once."""
         self.running.remove(sequence)
         if sequence.cache_id is not None:
-            self.cache.retire(sequence.cache_id)
+            self.space.retire(sequence.cache_id)
             if sequence.num_computed == 0:
-                self._drop(sequence.cache_id)
+                self.space.drop(sequence.cache_id)
             sequence.cache_id = None
         discard(sequence, event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -133,17 +134,22 @@ class Context:
         self._api.llama_memory_clear(self._memory, False)
         return False
 
-    def save_sequence(self, sequence_id: int) -> Any:
+    def sequence_bytes(self, sequence_id: int) -> int:
+        """Return the size of what :meth:`save_sequence` copies."""
+        return int(self._api.llama_state_seq_get_size(self.pointer, sequence_id))
+
+    def save_sequence(self, sequence_id: int) -> memoryview:
         """Return a copy of what is remembered of one sequence (llama.h, ``llama_state_seq_get_data``).
 
-        Raises DecodeError when this memory can't be copied.
+        Its memory goes back to the system with it. Raises DecodeError when this memory can't be copied.
         """
-        size_bytes = int(self._api.llama_state_seq_get_size(self.pointer, sequence_id))
-        state = (ctypes.c_uint8 * size_bytes)()
+        size_bytes = self.sequence_bytes(sequence_id)
+        memory = memoryview(mmap.mmap(-1, max(1, size_bytes)))
+        state = (ctypes.c_uint8 * size_bytes).from_buffer(memory)
         written = int(self._api.llama_state_seq_get_data(self.pointer, state, size_bytes, sequence_id))
         if not written:
             raise DecodeError(f"the state of a sequence can't be copied{self.model.library.log.explain()}")
-        return memoryview(state)[:written]
+        return memory[:written]
 
     def restore_sequence(self, sequence_id: int, address: int, size_bytes: int) -> bool:
         """Let an empty sequence remember what :meth:`save_sequence` gave, which lies at ``address``.

@@ -58,7 +58,8 @@ class ScriptedRunner:
         self.can_generate = True
         self.embedder: Any = None
         self.packed_prompts: list[list[int]] = []
-        self.can_restore = True
+        self.can_restore = self.can_save = True
+        self.num_loaded = 0
 
     @property
     def decoded(self) -> list[list[int]]:
@@ -136,6 +137,18 @@ class ScriptedRunner:
         assert len(used) + len(self.packed_prompts[index]) <= self.num_cells, "no room for a packed prompt"
         if self.can_restore:
             self._append(cache_id, self.packed_prompts[index])
+        return self.can_restore
+
+    def save(self, cache_id: int) -> Any:
+        return list(self.cached(cache_id)) if self.can_save else None
+
+    def load(self, cache_id: int, state: Any) -> bool:
+        assert not self.cells.get(cache_id), "loaded onto a sequence in use"
+        used = {cell for held in self.cells.values() for cell, _token in held}
+        assert len(used) + len(state) <= self.num_cells, "no room for a saved state"
+        if self.can_restore:
+            self._append(cache_id, state)
+            self.num_loaded += 1
         return self.can_restore
 
     def shift(self, cache_id: int, start: int, count: int) -> bool:

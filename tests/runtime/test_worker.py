@@ -350,6 +350,8 @@ ACTIONS = st.one_of(
     slots=st.integers(1, 4),
     first_cells=st.sampled_from([8, 20, 64]),
     loses_content=st.booleans(),
+    can_save=st.booleans(),
+    can_restore=st.booleans(),
 )
 def test_any_order_of_arrivals_cancels_and_failures(
     runner_class: Any,
@@ -359,8 +361,11 @@ def test_any_order_of_arrivals_cancels_and_failures(
     slots: int,
     first_cells: int,
     loses_content: bool,
+    can_save: bool,
+    can_restore: bool,
 ) -> None:
     runner = runner_class(b"a reply that is longer than the share of its slot", num_slots=slots)
+    runner.can_save, runner.can_restore = can_save, can_restore
     runner.can_truncate, runner.can_shift = can_truncate, can_shift
     runner.num_cells = runner.least_cells = first_cells
     runner.loses_content = loses_content
@@ -403,7 +408,7 @@ def test_any_order_of_arrivals_cancels_and_failures(
             assert handle.cancelled
     assert runner.samplers_open == 0
     assert bench.worker.cache.num_live_cells == 0
-    while bench.worker._evict_oldest():
+    while bench.worker.space.drop_oldest():
         pass
     assert bench.worker.cache.num_free_cells == bench.worker.cache.num_cells == runner.num_cells <= 64
     assert not any(runner.cells.values())

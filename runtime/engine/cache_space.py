@@ -1,0 +1,181 @@
+"""The room of the engine: the KV cache on the device and its books changed together, and the swap space behind it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from packer.errors import MachineError
+from runtime.engine.kv_cache import KvCache
+from runtime.engine.packed_prompts import PackedPrompts
+from runtime.engine.scheduler import next_size
+from runtime.engine.swap_space import SwapSpace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.engine.kv_cache import Match
+    from runtime.engine.model_runner import ModelRunner
+    from runtime.engine.saved_prompts import SavedMatch
+
+_LOG = logging.getLogger(__name__)
+
+SPARED_IDLE_CELLS = 1024
+SWAP_AFTER_STEPS = 128
+SWAP_EVERY_STEPS = 32
+SWAP_AT_ONCE_TOKENS = 2048
+WORTH_SAVING_TOKENS = 16
+
+
+class CacheSpace:
+    """Places sequences in the cache of a runner and finds room for them.
+
+    ``cache`` are the books. ``on_lost`` is called when the device has lost everything and the books are empty.
+    """
+
+    def __init__(self, runner: ModelRunner, *, clock: Callable[[], float], on_lost: Callable[[], None]) -> None:
+        """Begin with an empty cache. ``clock`` gives seconds."""
+        self.cache = KvCache(runner.num_cells, runner.num_cached)
+        self._packed = PackedPrompts(runner)
+        self._swap = SwapSpace(runner)
+        self._runner = runner
+        self._clock = clock
+        self._on_lost = on_lost
+        self._num_steps = 0
+
+    # --- what is reused ----------------------------------------------------------------------------------------
+
+    def best_saved(self, tokens: list[int], *, at_least: int) -> SavedMatch | None:
+        """Return the saved state, packed or swapped out, that shares the most with ``tokens``."""
+        found = (store.best_match(tokens, at_least=at_least) for store in (self._packed, self._swap))
+        return max((match for match in found if match), key=lambda match: match.num_tokens, default=None)
+
+    def place(self, match: Match | None) -> int:
+        """Return the id of a live cached sequence that begins with what ``match`` found, or is empty.
+
+        An idle sequence that is shared as a whole goes on as the new one: a chat that continues, and the only kind of
+        reuse for memories that can't be cut.
+        """
+        source = self.cache.entries[match.sequence_id] if match else None
+        if match and source and not source.live and match.num_tokens == len(source.tokens):
+            self.cache.revive(match.sequence_id)
+            return match.sequence_id
+        cache_id = self.cache.claim()
+        if cache_id is None:
+            can_spare = self.evict_oldest(keep=match.sequence_id if match else None)
+            if not can_spare:
+                match = None
+                self.evict_oldest()
+            cache_id = self.cache.claim()
+        if cache_id is None:
+            raise RuntimeError("every place in the KV cache is in use although a slot is free")
+        if match and self._runner.copy(match.sequence_id, cache_id, match.num_tokens):
+            self.cache.share(match.sequence_id, cache_id, match.num_tokens)
+        return cache_id
+
+    def make_room_for(self, saved: SavedMatch) -> bool:
+        """Grow or evict until a saved state fits; ``False`` when it can't."""
+        try:
+            while saved.num_cells > self.cache.num_free_cells:
+                if not (self.grow(saved.num_cells) or self.evict_oldest()):
+                    return False
+        except MachineError:
+            return False
+        return True
+
+    def restore(self, saved: SavedMatch, cache_id: int) -> None:
+        """Let a live sequence begin with a saved state in place of what it has; there is room for it."""
+        self._runner.truncate(cache_id, 0)
+        self.cache.truncate(cache_id, 0)
+        saved.store.restore(saved, self.cache, cache_id)
+
+    # --- room --------------------------------------------------------------------------------------------------
+
+    def grow(self, num_wanted: int) -> bool:
+        """Make the cache larger by what ``num_wanted`` more cells take; ``False`` at its limit. Raises MachineError."""
+        in_use = self.cache.num_cells - self.cache.num_free_cells
+        size = next_size(self.cache.num_cells, in_use + num_wanted, self._runner.context_tokens)
+        if size <= self.cache.num_cells:
+            return False
+        started_s = self._clock()
+        is_kept = self._runner.resize(size)
+        _LOG.info("the KV cache grew to %d cells in %.0f ms", size, 1000 * (self._clock() - started_s))
+        if is_kept:
+            self.cache.grow(size)
+        else:
+            self._start_over(size)
+        return True
+
+    def shrink_when_short(self) -> bool:
+        """Give memory back, if other programs need it while nothing runs; chats that go on are read anew."""
+        runner = self._runner
+        if not runner.is_memory_short():
+            return False
+        has_freed = self._swap.clear()
+        if self.cache.num_cells <= runner.least_cells:
+            return has_freed
+        while self.drop_oldest():
+            pass
+        runner.resize(runner.least_cells)
+        _LOG.info("memory is short: the KV cache shrank to %d cells", runner.least_cells)
+        self._start_over(runner.least_cells)
+        return True
+
+    def swap_idle(self) -> None:
+        """Count a step; now and then move chats out of its way that it has walked over too often.
+
+        Copying a chat out and in again takes about as long as so many steps lose by walking over it, so that this
+        costs at most twice what knowing the future would.
+        """
+        self._num_steps += 1
+        if self._num_steps % SWAP_EVERY_STEPS:
+            return
+        left = SWAP_AT_ONCE_TOKENS
+        while left > 0 and self.cache.num_idle_cells > SPARED_IDLE_CELLS:
+            oldest = self.cache.oldest_idle()
+            if oldest is None or self._num_steps - self.cache.entries[oldest].idle_since < SWAP_AFTER_STEPS:
+                return
+            left -= len(self.cache.entries[oldest].tokens)
+            if not self._swap_out(oldest):
+                return
+            self.drop(oldest)
+
+    def retire(self, cache_id: int) -> None:
+        """Make a live sequence idle."""
+        self.cache.retire(cache_id)
+        self.cache.entries[cache_id].idle_since = self._num_steps
+
+    def evict_oldest(self, *, keep: int | None = None) -> bool:
+        """Free the cells of the idle sequence that was not used for longest; ``False`` when there is none.
+
+        It goes to the swap space, or is forgotten.
+        """
+        oldest = self.cache.oldest_idle(keep=keep)
+        if oldest is None:
+            return False
+        self._swap_out(oldest)
+        self.drop(oldest)
+        return True
+
+    def drop_oldest(self) -> bool:
+        """Forget the idle sequence that was not used for longest; ``False`` when there is none."""
+        oldest = self.cache.oldest_idle()
+        if oldest is None:
+            return False
+        self.drop(oldest)
+        return True
+
+    def drop(self, cache_id: int) -> None:
+        """Forget a sequence."""
+        self._runner.truncate(cache_id, 0)
+        self.cache.drop(cache_id)
+
+    def _swap_out(self, cache_id: int) -> bool:
+        """Copy a sequence to the swap space, unless it is not worth it; ``False`` when it can't be copied."""
+        tokens = self.cache.entries[cache_id].tokens
+        return len(tokens) < WORTH_SAVING_TOKENS or self._swap.put(cache_id, tokens)
+
+    def _start_over(self, num_cells: int) -> None:
+        """Begin with empty books of ``num_cells`` cells."""
+        self.cache = KvCache(num_cells, self._runner.num_cached)
+        self._on_lost()
