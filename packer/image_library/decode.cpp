@@ -35,12 +35,12 @@ Pixels decode(const uint8_t * file, size_t size) {
     Pixels pixels;
     int channels = 0;
     if (size == 0 || size > INT_MAX ||
-        !stbi_info_from_memory(file, static_cast<int>(size), &pixels.width, &pixels.height, &channels)) {
+        !stbi_info_from_memory(file, static_cast<int>(size), &pixels.width, &pixels.height, &channels) ||
+        pixels.width <= 0 || pixels.height <= 0) {  // a GIF that ends in its header is 0 x 0
         throw std::runtime_error("it is no PNG, JPEG or GIF picture, or its beginning is damaged");
     }
     const int64_t count = int64_t(pixels.width) * pixels.height;
-    if (pixels.width <= 0 || pixels.height <= 0 || pixels.width > MAX_SIDE_PIXELS || pixels.height > MAX_SIDE_PIXELS ||
-        count > MAX_PIXELS) {
+    if (pixels.width > MAX_SIDE_PIXELS || pixels.height > MAX_SIDE_PIXELS || count > MAX_PIXELS) {
         throw std::runtime_error("it is " + std::to_string(pixels.width) + " x " + std::to_string(pixels.height) +
                                  " pixels, and at most 32 million pixels can be read; make it smaller");
     }
