@@ -35,7 +35,11 @@ FLAG = nullable("boolean")
 LIMIT = nullable("integer", minimum=-1, maximum=(1 << 63) - 1, **{"not": {"const": 0}})
 
 
-def content_options(kinds: tuple[str, ...]) -> list[Schema]:
-    """Describe the content of a message: a text, or parts of one of ``kinds``."""
+PICTURE = {**TEXT, "description": "a data URL; only where the packed model has a projector"}
+
+
+def content_options(kinds: tuple[str, ...], *others: Schema) -> list[Schema]:
+    """Describe the content of a message: a text, or parts of one of ``kinds`` or like ``others``."""
     kind: Schema = {"enum": list(kinds)}
-    return [TEXT, listed(record("type text", type=kind, text=TEXT))]
+    part = record("type text", type=kind, text=TEXT)
+    return [TEXT, listed({"anyOf": [part, *others]} if others else part)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from runtime.api.chat_request import ROLES
 from runtime.api.message_request import THINKING
-from runtime.api.openapi_parts import FLAG, TEXT, Schema, content_options, listed, nullable, record
+from runtime.api.openapi_parts import FLAG, PICTURE, TEXT, Schema, content_options, listed, nullable, record
 from runtime.api.response_request import ROLES as INPUT_ROLES
 from runtime.api.response_request import TEXT_PARTS
 from runtime.api.tool_fields import EFFORTS, MAX_TOOLS, TOOL_NAME
@@ -79,9 +79,12 @@ def chat_message_schema() -> Schema:
     content = {"anyOf": content_options(("text",))}
     optional = {"anyOf": [*content_options(("text",)), {"type": "null"}]}
     calls = {"type": ["array", "null"], "items": call_schema()}
-    plain = sorted(ROLES - {"assistant", "tool"})
+    plain = sorted(ROLES - {"assistant", "tool", "user"})
+    url = {"anyOf": [PICTURE, record("url", url=PICTURE)]}
+    seen = {"anyOf": content_options(("text",), record("type image_url", type={"const": "image_url"}, image_url=url))}
     return {
         "anyOf": [
+            record("role content", role={"const": "user"}, content=seen),
             record("role content", role={"enum": plain}, content=content),
             record("role content tool_call_id", role={"const": "tool"}, content=content, tool_call_id=TEXT),
             record(
@@ -100,13 +103,17 @@ def input_item_schema() -> Schema:
     message = record(
         "role content",
         type={"const": "message"},
-        role={"enum": list(INPUT_ROLES)},
+        role={"enum": [role for role in INPUT_ROLES if role != "user"]},
         content={"anyOf": content_options(TEXT_PARTS)},
     )
+    image = record("type image_url", type={"const": "input_image"}, image_url=PICTURE)
+    asked = {"anyOf": content_options(TEXT_PARTS, image)}
+    question = record("role content", type={"const": "message"}, role={"const": "user"}, content=asked)
     output = {"anyOf": content_options(TEXT_PARTS)}
     return {
         "anyOf": [
             message,
+            question,
             record(
                 "type call_id name arguments", type={"const": "function_call"}, call_id=TEXT, name=TEXT, arguments=TEXT
             ),
@@ -128,7 +135,10 @@ def message_turn_schema() -> Schema:
     tool_result = record("type tool_use_id", type={"const": "tool_result"}, tool_use_id=TEXT, content=result)
     thinking = record("type thinking", type={"const": "thinking"}, thinking=TEXT)
     tool_use = record("type id name input", type={"const": "tool_use"}, id=TEXT, name=TEXT, input=OBJECT)
-    user = {"anyOf": [TEXT, listed({"anyOf": [text, tool_result]})]}
+    inline = record("type data", type={"const": "base64"}, data=TEXT)
+    source = {"anyOf": [inline, record("type url", type={"const": "url"}, url=PICTURE)]}
+    image = record("type source", type={"const": "image"}, source=source)
+    user = {"anyOf": [TEXT, listed({"anyOf": [text, image, tool_result]})]}
     assistant = {"anyOf": [TEXT, listed({"anyOf": [text, thinking, tool_use]})]}
     return {
         "anyOf": [

@@ -231,3 +231,18 @@ def test_limits_are_as_described(client: FlaskClient, path: str, name: str) -> N
         assert client.post(path, json={**REQUESTS[path], name: None}).status_code in (
             {400} if name == "max_tokens" and path == "/v1/messages" else {200}
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "part"),
+    [
+        ("ChatRequest", "messages", {"type": "image_url", "image_url": {"url": "data:image/png;base64,QQ=="}}),
+        ("ResponseRequest", "input", {"type": "input_image", "image_url": "data:image/png;base64,QQ=="}),
+        ("MessageRequest", "messages", {"type": "image", "source": {"type": "base64", "data": "QQ=="}}),
+    ],
+)
+def test_pictures_are_described_for_users_alone(name: str, field: str, part: dict[str, Any]) -> None:
+    check({field: [{"role": "user", "content": [part]}], "max_tokens": 9, "max_output_tokens": 9}, SCHEMAS[name])
+    for role, content in (("assistant", [part]), ("user", [{"type": part["type"]}])):
+        with pytest.raises(jsonschema_rs.ValidationError):
+            check({field: [{"role": role, "content": content}], "max_tokens": 9}, SCHEMAS[name])
