@@ -98,10 +98,9 @@ class DeviceChooser:
             return
         if self.wanted in BACKEND_NAMES or not self.backends:
             what = BACKEND_NAMES.get(self.wanted, "GPU")
-            option = self.wanted if self.wanted in BACKEND_NAMES else "vulkan"
-            raise InputError(
-                f"--gpu {self.wanted}: this file brings no {what} support; pack it with packer build --gpu {option}"
-            )
+            advice = "use --gpu vulkan" if "vulkan" in self.backends else "pack it with packer build --gpu vulkan"
+            works = ", which works with NVIDIA's driver" if self.wanted == "cuda" else ""
+            raise InputError(f"--gpu {self.wanted}: this file brings no {what} support; {advice}{works}")
 
     def _finding(self, backend: str, *, again: bool) -> Finding:
         return self.probe.find(backend, self.backends[backend], again=again)

@@ -67,7 +67,7 @@ def list_devices(task: dict[str, Any], report: Callable[[dict[str, Any]], None])
     library.log.listener = lines.append
     registry = load_backend(library, Path(task["path"]))
     if registry is None:
-        report({"problem": _reason(library.log.errors())})
+        report({"problem": _reason(library.log.errors(), Path(task["path"]))})
         return
     try:
         for index, pointer in enumerate(device_pointers(library, registry)):
@@ -81,8 +81,9 @@ def list_devices(task: dict[str, Any], report: Callable[[dict[str, Any]], None])
     report({"done": True})
 
 
-def _reason(errors: list[str]) -> str:
-    return errors[-1] if errors else "it can't be loaded"
+def _reason(errors: list[str], path: Path) -> str:
+    """Return ggml's last complaint about the library at ``path``, which it is called by its file name in."""
+    return errors[-1].replace(f"{path.parent}{os.sep}", "") if errors else "it can't be loaded"
 
 
 def _with_driver(device: Device, lines: list[str]) -> Device:

@@ -117,6 +117,8 @@ def test_an_unknown_name_lists_what_there_is() -> None:
 def test_a_backend_that_is_not_packed_is_refused_at_once() -> None:
     with pytest.raises(InputError, match="--gpu cuda: this file brings no CUDA support"):
         chooser("cuda", CARD).check_wanted()
+    with pytest.raises(InputError, match="use --gpu vulkan, which works with NVIDIA's driver"):
+        chooser("cuda", CARD).check_wanted()
     without = replace(chooser("vulkan", CARD), backends={})
     with pytest.raises(InputError, match="packer build --gpu vulkan"):
         without.check_wanted()

@@ -99,6 +99,8 @@ def test_a_backend_that_is_no_library(
     path.write_bytes(b"no library")
     report = load(library, tiny_model, make_placing(path))
     assert "Vulkan: the driver can't be used" in report.why
+    assert path.name in report.why
+    assert str(tmp_path) not in report.why
 
 
 def test_without_a_loader_nothing_is_asked(
