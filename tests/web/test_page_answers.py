@@ -162,6 +162,7 @@ def test_files_can_be_dropped_and_pasted(chat: Page, program: FakeProgram) -> No
     chat.evaluate(give, ["#stage", "drop", "dropped.txt"])
     chat.evaluate(give, ["#composer-input", "paste", "pasted.txt"])
     expect(chat.locator("#attachments .attachment-name")).to_have_text(["dropped.txt", "pasted.txt"])
+    expect(chat.locator("#attachments .attachment-note")).to_have_text(["1 B", "1 B"])
     assert sorted(program.uploads) == ["dropped.txt", "pasted.txt"]
 
 
