@@ -1,4 +1,5 @@
-"""Builds the peers to compare with from the same pinned source: llama.cpp's own server, by gcc for this machine."""
+"""Builds the peers to compare with from the same pinned source, by gcc for this machine: llama.cpp's own server, and
+its CPU library to be loaded in place of the packed one."""
 
 from __future__ import annotations
 
@@ -34,25 +35,39 @@ OPTIONS = {
 }
 
 
+CPU_LIBRARY_OPTIONS = OPTIONS | {"CMAKE_C_FLAGS": KEEP_STORES, "BUILD_SHARED_LIBS": "ON", "GGML_BACKEND_DL": "ON"}
+
+
 def llama_server() -> Path:
     """Return ``llama-server`` built with gcc and OpenMP for this very CPU; builds it when missing (some 10 minutes)."""
+    return _built("peer-llama-server", OPTIONS, "llama-server") / "llama-server"
+
+
+def gcc_cpu_library(*, openmp: bool) -> Path:
+    """Return ggml's CPU library, loadable at run time, for this very CPU; builds it when missing (a minute or two)."""
+    options = CPU_LIBRARY_OPTIONS | {"GGML_OPENMP": "ON" if openmp else "OFF"}
+    return _built("peer-cpu-library", options, "ggml-cpu", "libggml-cpu.so") / "libggml-cpu.so"
+
+
+def _built(name: str, options: dict[str, str], target: str, product: str | None = None) -> Path:
+    """Build one target of llama.cpp and return the directory that holds what comes out."""
     cache = default_build_cache()
     environment = build_environment(cache, _note)
     sources = fetch_sources(cache, environment, _note)
 
     def build(work: Path) -> None:
         tree = work / "build"
-        definitions = [f"-D{name}={value}" for name, value in OPTIONS.items()]
+        definitions = [f"-D{key}={value}" for key, value in options.items()]
         maker = f"-DCMAKE_MAKE_PROGRAM={environment.ninja}"
         process.run(
             [environment.cmake, "-G", "Ninja", "-S", sources.llama_cpp, "-B", tree, maker, *definitions],
             env=process.clean_environment(),
         )
-        process.run([environment.ninja, "-C", tree, "llama-server"], env=process.clean_environment(), on_line=_note)
-        shutil.copy(tree / "bin" / "llama-server", work / "llama-server")
+        process.run([environment.ninja, "-C", tree, target], env=process.clean_environment(), on_line=_note)
+        shutil.copy(tree / "bin" / (product or target), work / (product or target))
         shutil.rmtree(tree)
 
-    return cache.get_or_build("peer-llama-server", digest_of([OPTIONS, sources.digests]), build) / "llama-server"
+    return cache.get_or_build(name, digest_of([options, sources.digests]), build)
 
 
 def _note(text: str) -> None:
