@@ -45,6 +45,7 @@ _LOG = logging.getLogger(__name__)
 
 MAX_WAITING = 32
 IDLE_CHECK_S = 10.0
+TIDY_AFTER_S = 0.2
 LARGEST_BATCH = 1 << 20
 
 Progress = Callable[[float], bool]
@@ -298,7 +299,8 @@ class Engine:
         """Wait for work and let in what can be let in, in order; ``False`` when the engine is to end."""
         with self._condition:
             is_idle = not self._condition.wait_for(
-                lambda: self._stopping or worker.running or self._waiting or self._has_jobs(), IDLE_CHECK_S
+                lambda: self._stopping or worker.running or self._waiting or self._has_jobs(),
+                TIDY_AFTER_S if worker.is_untidy else IDLE_CHECK_S,
             )
             if self._stopping:
                 return False
@@ -312,8 +314,8 @@ class Engine:
                 worker.admit(self._waiting.popleft())
         for sequence in gone:
             discard(sequence, finished(sequence, "cancelled"))
-        if is_idle:
-            worker.shrink_when_short()
+        if is_idle and not worker.shrink_when_short():
+            worker.tidy()
         return True
 
     def _has_jobs(self) -> bool:

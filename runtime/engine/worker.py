@@ -182,6 +182,16 @@ class Worker:
         """Give memory back while nothing runs, if other programs need it; idle chats are read anew when they go on."""
         return not self.running and self.space.shrink_when_short()
 
+    @property
+    def is_untidy(self) -> bool:
+        """Tell whether :meth:`tidy` has something to do."""
+        return not self.running and self.space.is_untidy
+
+    def tidy(self) -> None:
+        """While nothing runs, move one idle chat out of the way of what comes next."""
+        if self.is_untidy:
+            self.space.tidy()
+
     def _start_over(self) -> None:
         """Read everybody anew, because the cache has lost them."""
         for sequence in self.running:
