@@ -81,10 +81,13 @@ def fitted(request: GenerationRequest, context_tokens: int, *, shifts: bool) -> 
     Raises PromptTooLongError or ReplyTooLongError.
     """
     num_prompt = len(request.prompt_tokens)
-    if shifts and not request.pictures and can_shift(request.num_keep, context_tokens):
+    keeps = "pictures" if request.pictures else ""
+    if not keeps and not can_shift(request.num_keep, context_tokens):
+        keeps = f"system prompt of {request.num_keep} tokens"
+    if shifts and not keeps:
         return replace(request, prompt_tokens=shortened(request.prompt_tokens, request.num_keep, context_tokens))
     if num_prompt >= context_tokens:
-        raise PromptTooLongError(num_prompt, context_tokens)
+        raise PromptTooLongError(num_prompt, context_tokens, keeps=keeps if shifts else "")
     if request.must_fit and request.max_tokens is not None and num_prompt + request.max_tokens > context_tokens:
         raise ReplyTooLongError(num_prompt, request.max_tokens, context_tokens)
     return request
