@@ -91,6 +91,17 @@ class CacheSpace:
         self.cache.truncate(cache_id, 0)
         saved.store.restore(saved, self.cache, cache_id)
 
+    def preload(self) -> None:
+        """Put the packed system prompt into the empty cache before anybody asks, if it leaves room beside it."""
+        first = self._packed.first()
+        cache_id = self.cache.claim() if first and 2 * first.num_cells <= self.cache.num_cells else None
+        if first is None or cache_id is None:
+            return
+        if self._packed.restore(first, self.cache, cache_id):
+            self.retire(cache_id)
+        else:
+            self.drop(cache_id)
+
     # --- room --------------------------------------------------------------------------------------------------
 
     def grow(self, num_wanted: int) -> bool:

@@ -119,6 +119,7 @@ class Engine:
         self._embedding: EmbeddingWorker | None = None
         self._status = EngineStatus(state="loading", progress=0.0, error=None)
         self._stopping = False
+        self._is_warming_up = False
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -188,6 +189,8 @@ class Engine:
             if len(self._waiting) >= self._max_waiting:
                 raise QueueFullError(f"{len(self._waiting)} requests wait already; try again in a few seconds")
             self._waiting.append(ChatSequence.from_request(request, handle, next(self._order)))
+            if self._is_warming_up:
+                runner.interrupt()
             self._condition.notify_all()
         return handle
 
@@ -254,10 +257,7 @@ class Engine:
         if runner.embedder is not None:
             self._embedding = EmbeddingWorker(runner.embedder)
         self._set_status("ready", None)
-        with self._condition:
-            is_idle = not (self._waiting or self._jobs or self._stopping)
-        if is_idle:
-            runner.warm_up()
+        self._warm_up(worker, runner)
         try:
             while self._admit(worker):
                 had_answered = worker.has_answered
@@ -286,6 +286,16 @@ class Engine:
         with self._condition:
             self._runner = runner
         return runner
+
+    def _warm_up(self, worker: Worker, runner: ModelRunner) -> None:
+        """Warm up while nobody waits; who comes meanwhile ends it."""
+        with self._condition:
+            self._is_warming_up = not (self._waiting or self._jobs or self._stopping)
+        if self._is_warming_up:
+            worker.warm_up()
+        with self._condition:
+            self._is_warming_up = False
+        runner.clear_interrupt()
 
     def _report_progress(self, progress: float) -> bool:
         with self._condition:

@@ -95,6 +95,14 @@ class Worker:
         for sequence in self.take_preempted():
             discard(sequence, Failed(error=error))
 
+    def warm_up(self) -> None:
+        """Do before the first request, while nobody waits, what it would have to wait for."""
+        self.space.preload()
+        cache_id = self.cache.claim()
+        if cache_id is not None:
+            self._runner.warm_up(cache_id)
+            self.cache.drop(cache_id)
+
     # --- one step ----------------------------------------------------------------------------------------------
 
     def step(self) -> None:
