@@ -195,7 +195,9 @@ def _computing_options() -> list[click.Parameter]:
             type=click.Choice(["auto", "on", "off"]),
             help="Copy the weights into memory in this processor's order, which is faster. auto: if memory is plenty.",
         ),
-        click.Option(["--gpu"], metavar="NAME", help="auto, off, vulkan, cuda, or (part of) the name of a device."),
+        click.Option(
+            ["--gpu"], metavar="NAME", help="auto, off, a packed backend (vulkan or cuda), or part of a device's name."
+        ),
         click.Option(
             ["--gpu-layers"], type=click.IntRange(0), help="Layers of the model on the GPU. Default: what fits."
         ),

@@ -9,7 +9,7 @@ from runtime.api.completions import MAX_PROMPTS
 from runtime.api.embeddings import FORMATS, MAX_INPUTS
 from runtime.api.fields import MAX_STOP_STRINGS
 from runtime.api.generation_fields import INTEGERS, MAX_BREAKERS, NUMBERS
-from runtime.api.logprobs import MAX_TOP_LOGPROBS
+from runtime.api.logprobs import INCLUDABLE, MAX_TOP_LOGPROBS
 from runtime.api.openapi_parts import (
     COUNT,
     FLAG,
@@ -99,7 +99,8 @@ def _response_request() -> Schema:
         metadata=nullable("object"),
         stream=FLAG,
         background=UNSET,
-        top_logprobs={"enum": [0, None]},
+        include={"type": ["array", "null"], "items": {"enum": list(INCLUDABLE)}},
+        top_logprobs=LOGPROBS,
         **{name: {"type": "null"} for name in REFUSED},
         text=nullable("object", properties={"format": {"anyOf": [_format(), {"type": "null"}]}}),
         **sampling_properties(),

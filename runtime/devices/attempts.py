@@ -79,6 +79,7 @@ class ModelPlacing:
     def attempts(self, library: Library, file: ModelFile, demand: Demand) -> Iterator[Attempt]:
         """Yield the attempts; the last one is the CPU. Raises InputError when what is asked for can't be had."""
         in_memory = Placement(kv_type=demand.kv_types[0])
+        self._check_layers(library, file)
         known = self.without_device()
         if known is not None:
             yield Attempt(placement=in_memory, report=known)
@@ -88,7 +89,6 @@ class ModelPlacing:
             yield Attempt(placement=in_memory, report=cpu_report(self.cpu, chosen.why))
             return
         sizes = read_sizes(library, file)
-        self._check_layers(sizes)
         before: list[Plan] = []
         for share in SHARES:
             plan = self._plan(sizes, _rooms(library, chosen), demand, share)
@@ -111,6 +111,7 @@ class ModelPlacing:
 
     def preview(self, library: Library, file: ModelFile, demand: Demand) -> DeviceReport:
         """Return what would be said if the model were loaded now and all went as planned; loads nothing."""
+        self._check_layers(library, file)
         known = self.without_device()
         if known is not None:
             return known
@@ -118,7 +119,6 @@ class ModelPlacing:
         if not devices:
             return cpu_report(self.cpu, why)
         sizes = read_sizes(library, file)
-        self._check_layers(sizes)
         rooms = [Room(free_bytes=device.free_bytes, total_bytes=device.total_bytes) for device in devices]
         plan = self._plan(sizes, rooms, demand, SHARES[0])
         if plan is None:
@@ -129,11 +129,15 @@ class ModelPlacing:
         """Surround an attempt, so that the next start knows when it ended the program."""
         return self.chooser.memory.trying(attempt.key) if attempt.on_device else contextlib.nullcontext()
 
-    def _check_layers(self, sizes: ModelSizes) -> None:
-        if self.layers > sizes.num_layers:
+    def _check_layers(self, library: Library, file: ModelFile) -> None:
+        """Refuse more layers than the model has, whether or not a device is going to be used."""
+        if self.layers <= 0:
+            return
+        num_layers = read_sizes(library, file).num_layers
+        if self.layers > num_layers:
             raise InputError(
-                f"--gpu-layers {self.layers}: this model has {sizes.num_layers} layers, its output counted as one; "
-                f"give 0 to {sizes.num_layers}, or leave it out for as many as fit"
+                f"--gpu-layers {self.layers}: this model has {num_layers} layers, its output counted as one; "
+                f"give 0 to {num_layers}, or leave it out for as many as fit"
             )
 
     def _plan(self, sizes: ModelSizes, rooms: list[Room], demand: Demand, share: float) -> Plan | None:

@@ -93,14 +93,19 @@ class DeviceChooser:
         return "" if self.backends else NO_GPU
 
     def check_wanted(self) -> None:
-        """Raise InputError when a backend is asked for that this file does not bring; asks no driver."""
+        """Raise InputError when a backend is asked for that this file does not bring, or nothing; asks no driver."""
         if self.wanted in {AUTO, OFF} or self.wanted in self.backends:
             return
+        if not self.wanted:
+            raise InputError(f"--gpu: expected {self._choices()} or (part of) the name of a device, found nothing")
         if self.wanted in BACKEND_NAMES or not self.backends:
             what = BACKEND_NAMES.get(self.wanted, "GPU")
             advice = "use --gpu vulkan" if "vulkan" in self.backends else "pack it with packer build --gpu vulkan"
             works = ", which works with NVIDIA's driver" if self.wanted == "cuda" else ""
             raise InputError(f"--gpu {self.wanted}: this file brings no {what} support; {advice}{works}")
+
+    def _choices(self) -> str:
+        return ", ".join((AUTO, OFF, *self.backends))
 
     def _finding(self, backend: str, *, again: bool) -> Finding:
         return self.probe.find(backend, self.backends[backend], again=again)
@@ -158,10 +163,9 @@ class DeviceChooser:
         ]
         if not matching:
             known = ", ".join(f"{device.name} ({device.description})" for device, _finding in everything)
-            expected = ", ".join((AUTO, OFF, *BACKEND_NAMES))
             raise InputError(
-                f"--gpu {self.wanted}: no device is called so; expected {expected} or one of this machine's devices "
-                f"({known or 'it has none that this file can use'})"
+                f"--gpu {self.wanted}: no device is called so; expected {self._choices()} or one of this machine's "
+                f"devices ({known or 'it has none that this file can use'})"
             )
         finding = matching[0][1]
         devices = tuple(device for device, its in matching if its is finding)
@@ -180,6 +184,13 @@ class DeviceChooser:
         for device, pointer in zip(found.devices, chosen, strict=True):
             _LOG.info("%s: %d MiB of %d free", device, *(size >> 20 for size in device_memory(library, pointer)))
         return ChosenDevices(devices=found.devices, pointers=chosen, why=found.why, key=_key(found.devices))
+
+
+def plain_choice(text: str) -> str:
+    """Return what was asked for without blanks around it; words of this program in small letters."""
+    words = text.strip()
+    small = words.casefold()
+    return small if small in {AUTO, OFF, *BACKEND_NAMES} else words
 
 
 def _best_kind(devices: tuple[Device, ...]) -> tuple[Device, ...]:

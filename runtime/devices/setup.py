@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from packer.errors import MachineError
 from runtime.devices.attempts import ModelPlacing
 from runtime.devices.child import default_runner
-from runtime.devices.choice import DeviceChooser
+from runtime.devices.choice import DeviceChooser, plain_choice
 from runtime.devices.comparison import Comparison
 from runtime.devices.device import BACKEND_NAMES
 from runtime.devices.drivers import driver_identity
@@ -44,7 +44,7 @@ def model_placing(environ: Mapping[str, str], *, wanted: str, layers: int, num_t
     runner, memory = default_runner(environ), default_memory(environ)
     identity = driver_identity(environ) if backends else []
     chooser = DeviceChooser(
-        wanted=wanted,
+        wanted=plain_choice(wanted),
         backends=backends,
         probe=Probe(runner=runner, memory=memory, identity=identity, environ=environ),
         comparison=Comparison(runner=runner, memory=memory, identity=identity, num_threads=num_threads, cpu=cpu),

@@ -73,7 +73,7 @@ def test_by_itself_it_takes_the_cpu_and_says_why(gpu: program.Launcher) -> None:
 
 
 def test_asked_to_it_puts_every_layer_there(gpu: program.Launcher, launch: program.Launcher) -> None:
-    with gpu.serving("--gpu", "vulkan") as server:
+    with gpu.serving("--gpu", "Vulkan") as server:
         device = server.json("/api/info")["device"]
         reply = server.json("/v1/completions", {"prompt": "Hello", "max_tokens": 3, "temperature": 0})
     assert (device["backend"], device["layers"], device["num_layers"]) == ("vulkan", 5, 5)
@@ -114,9 +114,12 @@ def test_a_driver_that_crashes_costs_one_line(gpu: program.Launcher, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--gpu", "nosuch"), "--gpu nosuch: no device is called so; expected auto, off, vulkan, cuda or one of"),
+        (("--gpu", "nosuch"), "--gpu nosuch: no device is called so; expected auto, off, vulkan or one of"),
+        (("--gpu", ""), "--gpu: expected auto, off, vulkan or (part of) the name of a device, found nothing"),
         (("--gpu", "cuda"), "--gpu cuda: this file brings no CUDA support"),
         (("--gpu", "vulkan", "--gpu-layers", "99"), "--gpu-layers 99: this model has 5 layers"),
+        (("--gpu-layers", "9999"), "--gpu-layers 9999: this model has 5 layers"),
+        (("--gpu", "off", "--gpu-layers", "6"), "--gpu-layers 6: this model has 5 layers"),
     ],
 )
 def test_what_can_not_be_had_gets_one_sentence(gpu: program.Launcher, arguments: tuple[str, ...], words: str) -> None:
@@ -124,6 +127,21 @@ def test_what_can_not_be_had_gets_one_sentence(gpu: program.Launcher, arguments:
     assert done.returncode == 3
     assert words in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_negative_number_of_layers_is_refused(gpu: program.Launcher) -> None:
+    done = gpu.run(*ASK, "--gpu-layers", "-3")
+    assert done.returncode == 2
+    assert "Invalid value for '--gpu-layers': -3 is not in the range x>=0." in done.stderr
+
+
+def test_the_start_says_which_device_computes(gpu: program.Launcher) -> None:
+    with gpu.serving("--gpu", "vulkan", "--gpu-layers", "2") as server:
+        device = server.json("/health")["device"]
+        assert server.process.stdout is not None
+        line = next(line for line in server.process.stdout if line.startswith("Device"))
+    assert re.fullmatch(r"Device +GPU: llvmpipe .* \(Vulkan\)  \(2 of 5 layers; as asked for\)\n", line)
+    assert (device["layers"], device["num_layers"], device["why"]) == (2, 5, "2 of 5 layers; as asked for")
 
 
 def test_a_file_without_gpu_support_says_so(launch: program.Launcher) -> None:

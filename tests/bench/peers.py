@@ -40,7 +40,13 @@ SHARED_OPTIONS = OPTIONS | {
     "CMAKE_INSTALL_RPATH": "$ORIGIN",
     "CMAKE_BUILD_WITH_INSTALL_RPATH": "ON",
 }
-CPU_LIBRARY_OPTIONS = OPTIONS | {"CMAKE_C_FLAGS": KEEP_STORES, "BUILD_SHARED_LIBS": "ON", "GGML_BACKEND_DL": "ON"}
+CPU_LIBRARY_OPTIONS = OPTIONS | {
+    "CMAKE_C_FLAGS": f"-march=native {KEEP_STORES}",
+    "CMAKE_CXX_FLAGS": f"-march=native {KEEP_STORES}",
+    "GGML_NATIVE": "OFF",  # which, as an option, can't be had for a library that is loaded at run time
+    "BUILD_SHARED_LIBS": "ON",
+    "GGML_BACKEND_DL": "ON",
+}
 
 
 def llama_server() -> Path:

@@ -10,7 +10,7 @@ import pytest
 
 from packer.errors import InputError
 from runtime.devices.calibration import Verdict
-from runtime.devices.choice import DeviceChooser
+from runtime.devices.choice import DeviceChooser, plain_choice
 from runtime.devices.device import Device
 from runtime.devices.memory import ResultMemory
 from runtime.devices.probe import Finding
@@ -110,6 +110,7 @@ def test_an_unknown_name_lists_what_there_is() -> None:
         chooser("nosuch", CARD, BUILT_IN).preview()
     message = str(caught.value)
     assert "--gpu nosuch" in message
+    assert "expected auto, off, vulkan or one of this machine's devices" in message
     assert "Vulkan0 (Radeon RX 6700), Vulkan1 (Intel UHD 630)" in message
     assert "\n" not in message
 
@@ -124,6 +125,19 @@ def test_a_backend_that_is_not_packed_is_refused_at_once() -> None:
         without.check_wanted()
     replace(without, wanted="auto").check_wanted()
     replace(without, wanted="off").check_wanted()
+
+
+@pytest.mark.parametrize(
+    ("text", "choice"),
+    [("Vulkan", "vulkan"), (" AUTO ", "auto"), ("OFF", "off"), ("CUDA", "cuda"), ("Radeon RX", "Radeon RX"), (" ", "")],
+)
+def test_words_of_the_program_are_understood_in_capitals(text: str, choice: str) -> None:
+    assert plain_choice(text) == choice
+
+
+def test_nothing_is_no_choice() -> None:
+    with pytest.raises(InputError, match="found nothing"):
+        chooser("", CARD).check_wanted()
 
 
 def test_off_asks_nobody() -> None:
