@@ -1,5 +1,5 @@
-"""Builds the peers to compare with from the same pinned source, by gcc for this machine: llama.cpp's own server, and
-its CPU library to be loaded in place of the packed one."""
+"""Builds the peers to compare with from the same pinned source, by gcc for this machine: llama.cpp's own server, its
+CPU library to be loaded in place of the packed one, and the libraries that llama-cpp-python loads."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ OPTIONS = {
 }
 
 
+SHARED_OPTIONS = OPTIONS | {
+    "BUILD_SHARED_LIBS": "ON",
+    "CMAKE_INSTALL_RPATH": "$ORIGIN",
+    "CMAKE_BUILD_WITH_INSTALL_RPATH": "ON",
+}
 CPU_LIBRARY_OPTIONS = OPTIONS | {
     "CMAKE_C_FLAGS": f"-march=native {KEEP_STORES}",
     "CMAKE_CXX_FLAGS": f"-march=native {KEEP_STORES}",
@@ -55,8 +60,25 @@ def gcc_cpu_library(*, openmp: bool) -> Path:
     return _built("peer-cpu-library", options, "ggml-cpu", "libggml-cpu.so") / "libggml-cpu.so"
 
 
+def llama_cpp_python() -> Path:
+    """Return a directory for the module search path with llama-cpp-python as ``pip install`` would leave it here.
+
+    The package comes as source and has its llama.cpp compiled where it is installed, by gcc with OpenMP and for that
+    very CPU; so is this, from the source that the package contains. Builds it when missing (some 5 minutes).
+    """
+    libraries = _built("peer-llama-cpp-python", SHARED_OPTIONS, "llama", "*.so*")
+    cache = default_build_cache()
+    sources = fetch_sources(cache, build_environment(cache, _note), _note)
+
+    def build(work: Path) -> None:
+        shutil.copytree(sources.llama_cpp_python / "llama_cpp", work / "llama_cpp")
+        shutil.copytree(libraries, work / "llama_cpp" / "lib", symlinks=True, dirs_exist_ok=True)
+
+    return cache.get_or_build("peer-llama-cpp-python-site", digest_of([libraries.name, sources.digests]), build)
+
+
 def _built(name: str, options: dict[str, str], target: str, product: str | None = None) -> Path:
-    """Build one target of llama.cpp and return the directory that holds what comes out."""
+    """Build one target of llama.cpp and return the directory with what comes out: files by name, or by a pattern."""
     cache = default_build_cache()
     environment = build_environment(cache, _note)
     sources = fetch_sources(cache, environment, _note)
@@ -70,7 +92,8 @@ def _built(name: str, options: dict[str, str], target: str, product: str | None 
             env=process.clean_environment(),
         )
         process.run([environment.ninja, "-C", tree, target], env=process.clean_environment(), on_line=_note)
-        shutil.copy(tree / "bin" / (product or target), work / (product or target))
+        for path in (tree / "bin").glob(product or target):
+            shutil.copy(path, work, follow_symlinks=False)
         shutil.rmtree(tree)
 
     return cache.get_or_build(name, digest_of([options, sources.digests]), build)
