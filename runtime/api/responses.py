@@ -17,7 +17,7 @@ from runtime.api.errors import api_error
 from runtime.api.fields import flag
 from runtime.api.logprobs import LogprobWriter
 from runtime.api.replies import Replies, Reply, event_stream, now_s, sse, start_replies
-from runtime.api.response_items import Item, ItemStream, MessageItem, items_of
+from runtime.api.response_items import Item, ItemStream, MessageItem, ReasoningItem, items_of
 from runtime.api.response_request import parse_response_request
 from runtime.engine.sequence import Failed, Finished
 
@@ -76,17 +76,23 @@ class Answer:
             "top_logprobs": self.request.top_logprobs or 0,
             "top_p": request.get("top_p"),
             "truncation": "disabled",
-            "usage": None if usage is None else usage_document(usage),
+            "usage": None if usage is None else usage_document(usage, self._num_reasoning_tokens(items)),
         }
 
+    def _num_reasoning_tokens(self, items: Sequence[Item]) -> int:
+        """Count the tokens of the thoughts, as their text is tokenized."""
+        texts = [item.text for item in items if isinstance(item, ReasoningItem)]
+        tokenize = self.logprobs.encoder.tokenize
+        return sum(len(tokenize(text, add_special=False, parse_special=False)) for text in texts)
 
-def usage_document(usage: Usage) -> dict[str, Any]:
+
+def usage_document(usage: Usage, num_reasoning_tokens: int) -> dict[str, Any]:
     """Return token counts as this API names them."""
     return {
         "input_tokens": usage.num_prompt_tokens,
         "input_tokens_details": {"cached_tokens": usage.num_reused_tokens},
         "output_tokens": usage.num_generated_tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": min(num_reasoning_tokens, usage.num_generated_tokens)},
         "total_tokens": usage.num_prompt_tokens + usage.num_generated_tokens,
     }
 
