@@ -22,8 +22,8 @@ _LOG = logging.getLogger(__name__)
 
 SPARED_IDLE_CELLS = 1024
 SPARED_WHILE_IDLE = 256
-SWAP_AFTER_STEPS = 128
-SWAP_EVERY_STEPS = 32
+SWAP_AFTER_ROWS = 128
+SWAP_EVERY_ROWS = 32
 SWAP_AT_ONCE_TOKENS = 2048
 WORTH_SAVING_TOKENS = 16
 
@@ -42,7 +42,7 @@ class CacheSpace:
         self._runner = runner
         self._clock = clock
         self._on_lost = on_lost
-        self._num_steps = 0
+        self._num_rows = 0
         self._can_swap = True
 
     # --- what is reused ----------------------------------------------------------------------------------------
@@ -134,19 +134,19 @@ class CacheSpace:
         self._start_over(runner.least_cells)
         return True
 
-    def swap_idle(self) -> None:
-        """Count a step; now and then move chats out of its way that it has walked over too often.
+    def swap_idle(self, num_rows: int) -> None:
+        """Count the tokens of a step; now and then move chats out of its way that too many have walked over.
 
-        Copying a chat out and in again takes about as long as so many steps lose by walking over it, so that this
+        Copying a chat out and in again takes about as long as so many tokens lose by walking over it, so that this
         costs at most twice what knowing the future would.
         """
-        self._num_steps += 1
-        if self._num_steps % SWAP_EVERY_STEPS:
+        before, self._num_rows = self._num_rows, self._num_rows + num_rows
+        if before // SWAP_EVERY_ROWS == self._num_rows // SWAP_EVERY_ROWS:
             return
         left = SWAP_AT_ONCE_TOKENS
         while left > 0 and self.cache.num_idle_cells > SPARED_IDLE_CELLS:
             oldest = self.cache.oldest_idle()
-            if oldest is None or self._num_steps - self.cache.entries[oldest].idle_since < SWAP_AFTER_STEPS:
+            if oldest is None or self._num_rows - self.cache.entries[oldest].idle_since < SWAP_AFTER_ROWS:
                 return
             left -= len(self.cache.entries[oldest].tokens)
             if not self._swap_out(oldest):
@@ -158,16 +158,17 @@ class CacheSpace:
         """Tell whether :meth:`tidy` has something to do."""
         return self._can_swap and self.cache.num_idle_cells > SPARED_WHILE_IDLE and self._in_the_way() is not None
 
-    def tidy(self) -> None:
-        """Move one chat out of the way of what comes next, while nothing runs.
+    def tidy(self) -> bool:
+        """Move one chat out of the way of what comes next; ``False`` when there is none, or no room for it.
 
-        Copying costs nobody anything now, where a step that walks over a thousand idle cells takes a tenth longer.
+        While nothing runs, copying costs nobody anything, where a step that walks over a thousand idle cells takes a
+        tenth longer.
         """
         chosen = self._in_the_way()
-        if chosen is not None and self._swap_out(chosen):
+        self._can_swap = chosen is not None and self._swap_out(chosen)
+        if chosen is not None and self._can_swap:
             self.drop(chosen)
-        else:
-            self._can_swap = False
+        return self._can_swap
 
     def _in_the_way(self) -> int | None:
         """Return the idle chat that was not used for longest, of those that don't share most of their cells.
@@ -182,7 +183,7 @@ class CacheSpace:
     def retire(self, cache_id: int) -> None:
         """Make a live sequence idle."""
         self.cache.retire(cache_id)
-        self.cache.entries[cache_id].idle_since = self._num_steps
+        self.cache.entries[cache_id].idle_since = self._num_rows
         self._can_swap = True
 
     def evict_oldest(self, *, keep: int | None = None) -> bool:

@@ -28,7 +28,7 @@ class CacheFullError(RuntimeError):
 class Entry:
     """One sequence in the cache: its tokens, the cell of each, and the time of its last use.
 
-    ``idle_since`` is the owner's number of the step in which it became idle.
+    ``idle_since`` is how many tokens its owner had computed when it became idle.
     """
 
     tokens: list[int] = field(default_factory=list)

@@ -116,7 +116,7 @@ class Worker:
         if not parts:
             return
         self._num_steps += 1
-        self.space.swap_idle()
+        self.space.swap_idle(sum(part.num_tokens for part in parts))
         for part, sampled in self._run(parts):
             self._accept(part.sequence, sampled)
 
@@ -161,14 +161,18 @@ class Worker:
         return max((common_prefix_length(one.tokens, wanted) for one in reading), default=0)
 
     def _make_room(self, parts: list[Part]) -> list[Part]:
-        """Find the cells that a step needs: grow, evict idle sequences, then let the youngest running one give way.
+        """Find the cells that a step needs.
 
+        Idle chats go to ordinary memory, which is cheaper than a larger cache that every step walks over; then the cache
+        grows to what the prompts still need, idle sequences are evicted, and at last the youngest running one gives way.
         Where the cache may still grow but memory is short, the youngest fails instead: waiting would not help it.
         """
         while (num_wanted := sum(part.num_tokens for part in parts)) > self.cache.num_free_cells:
+            if self.space.tidy():
+                continue
             refusal: MachineError | None = None
             try:
-                if self.space.grow(num_wanted):
+                if self.space.grow(sum(part.sequence.num_remaining for part in parts)):
                     parts = [part for part in parts if part.sequence.cache_id is not None]
                     continue
             except MachineError as error:
