@@ -163,11 +163,11 @@ class Worker:
     def _make_room(self, parts: list[Part]) -> list[Part]:
         """Find the cells that a step needs.
 
-        Idle chats go to ordinary memory, which is cheaper than a larger cache that every step walks over; then the cache
-        grows to what the prompts still need, idle sequences are evicted, and at last the youngest running one gives way.
-        Where the cache may still grow but memory is short, the youngest fails instead: waiting would not help it.
+        Idle chats go to ordinary memory, which is cheaper than a larger cache that every step walks over; then the
+        cache grows to what the prompts still need, idle sequences are evicted, and at last the youngest running one
+        gives way. Where the cache may still grow but memory is short, the youngest fails instead: waiting would not help it.
         """
-        while (num_wanted := sum(part.num_tokens for part in parts)) > self.cache.num_free_cells:
+        while sum(part.num_tokens for part in parts) > self.cache.num_free_cells:
             if self.space.tidy():
                 continue
             refusal: MachineError | None = None

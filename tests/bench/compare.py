@@ -90,7 +90,7 @@ def figures_of(contestant: Contestant, seed: int) -> dict[str, float]:
     """Everything about one server; all prompts of a ``seed`` are its own."""
     port = program.free_port()
     command = [*contestant.command, "--port", str(port)]
-    for _ in range(2):  # the second start is a warm one: the peers share a file that was read just before, ours does not
+    for _ in range(2):  # the second is a warm start for all; the peers share a file that another has just read
         start_s = first_token_s(command, port, contestant.environment)
     with contestant.serving() as server:
         time.sleep(SETTLE_S)
