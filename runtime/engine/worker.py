@@ -165,7 +165,8 @@ class Worker:
 
         Idle chats go to ordinary memory, which is cheaper than a larger cache that every step walks over; then the
         cache grows to what the prompts still need, idle sequences are evicted, and at last the youngest running one
-        gives way. Where the cache may still grow but memory is short, the youngest fails instead: waiting would not help it.
+        gives way. Where the cache may still grow but memory is short, the youngest fails instead: waiting would not
+        help it.
         """
         while sum(part.num_tokens for part in parts) > self.cache.num_free_cells:
             if self.space.tidy():
