@@ -76,10 +76,10 @@ class CacheSpace:
         return cache_id
 
     def make_room_for(self, saved: SavedMatch) -> bool:
-        """Grow or evict until a saved state fits; ``False`` when it can't."""
+        """Move idle chats aside, grow or evict until a saved state fits; ``False`` when it can't."""
         try:
             while saved.num_cells > self.cache.num_free_cells:
-                if not (self.grow(saved.num_cells) or self.evict_oldest()):
+                if not (self.tidy() or self.grow(saved.num_cells) or self.evict_oldest()):
                     return False
         except MachineError:
             return False

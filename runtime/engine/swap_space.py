@@ -22,7 +22,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class SwapSpace(SavedPrompts):
-    """States of chats, at most as many tokens as the context can hold; the one unused for longest goes first.
+    """States of chats, with the cells of the cache at most twice the context; the one unused for longest goes first.
 
     The one that was found last stays in any case, and is not counted: it is about to leave.
     """
@@ -59,9 +59,10 @@ class SwapSpace(SavedPrompts):
         """Forget what ``tokens`` replace, then the oldest until there is room for them."""
         others = {index: saved for index, saved in self._tokens.items() if index != self._found}
         num_tokens = len(tokens) + sum(map(len, others.values()))
+        limit = 2 * self._runner.context_tokens - self._runner.num_cells
         is_replaced = {index: common_prefix_length(saved, tokens) == len(saved) for index, saved in others.items()}
         for index, saved in sorted(others.items(), key=lambda item: not is_replaced[item[0]]):
-            if is_replaced[index] or num_tokens > self._runner.context_tokens:
+            if is_replaced[index] or num_tokens > limit:
                 num_tokens -= len(saved)
                 self._forget(index)
 
