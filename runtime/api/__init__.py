@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runtime.api import (
+    adapters,
     attachments,
     chat_completions,
     chat_files,
@@ -79,6 +80,7 @@ def create_app(
         metrics_page,
         openapi,
         models,
+        adapters,
         health,
         info,
         chats,

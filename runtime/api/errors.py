@@ -9,7 +9,7 @@ from flask import Response, jsonify
 from werkzeug.exceptions import HTTPException
 
 from packer.errors import InputError, PackerError
-from runtime.chat_service import GrammarRefusedError
+from runtime.chat_service import FieldRefusedError, GrammarRefusedError
 from runtime.engine.errors import (
     EmbeddingOnlyError,
     EngineStoppedError,
@@ -91,6 +91,8 @@ def api_error(error: Exception, prompt_field: str = "messages") -> ApiError:
         return ApiError(400, str(error), param=prompt_field, code="context_length_exceeded")
     if isinstance(error, GrammarRefusedError):
         return ApiError(400, str(error), param=error.field, code="invalid_grammar")
+    if isinstance(error, FieldRefusedError):
+        return ApiError(400, str(error), param=error.field)
     if isinstance(error, NoPicturesError):
         return ApiError(400, str(error), param=prompt_field, code="no_images")
     if isinstance(error, InputError):
