@@ -131,7 +131,9 @@ def _embedding_request() -> Schema:
         user=nullable("string"),
         input={"anyOf": [{**TEXT, "minLength": 1}, _tokens(), inputs]},
         encoding_format={"enum": [*FORMATS, None]},
-        dimensions=nullable("integer", minimum=1, description="the model's own number only"),
+        dimensions=nullable(
+            "integer", minimum=1, description="vectors are cut to so many numbers, at most the model's own"
+        ),
     )
 
 

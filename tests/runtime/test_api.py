@@ -168,7 +168,7 @@ def test_text_parts_are_joined(client: FlaskClient, encoder: Any) -> None:
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
         ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.schema"),
         (
-            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"pattern": "^a$"}}}},
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"pattern": "(?=a)"}}}},
             "response_format.json_schema.schema",
         ),
         ({"json_schema": {"type": "wizard"}}, "json_schema"),
@@ -244,7 +244,15 @@ def test_unknown_addresses_and_methods(client: FlaskClient) -> None:
     answer = client.get("/v1/chat/completions")
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]
-    error_of(answer)
+    assert error_of(answer)["message"] == "this address takes POST, not GET"
+
+
+def test_answers_can_be_read_in_a_terminal(client: FlaskClient, runner: Any) -> None:
+    runner.reply = "é漢".encode()
+    text = ask(client).text
+    assert "é漢" in text
+    assert text.startswith('{"id":')
+    assert client.application.json.dumps("\ud800") == '"\\ud800"'
 
 
 def test_too_large_a_request(client: FlaskClient) -> None:
