@@ -32,6 +32,7 @@ _LOG = logging.getLogger(__name__)
 AUTO, OFF = "auto", "off"
 PREFERENCE = ("cuda", "vulkan")
 NO_GPU = "this file brings no GPU support"
+GPU_OFF = "the GPU is switched off, by --gpu or the settings"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ class DeviceChooser:
     def why_not_even_ask(self) -> str:
         """Say why no driver needs to be asked; empty where one does."""
         if self.wanted == OFF:
-            return "the GPU is switched off, by --gpu or the settings"
+            return GPU_OFF
         return "" if self.backends else NO_GPU
 
     def check_wanted(self) -> None:

@@ -14,6 +14,7 @@ from runtime.engine.swap_space import SwapSpace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runtime.engine.adapters import Scales
     from runtime.engine.kv_cache import Match
     from runtime.engine.model_runner import ModelRunner
     from runtime.engine.saved_prompts import SavedMatch
@@ -47,12 +48,12 @@ class CacheSpace:
 
     # --- what is reused ----------------------------------------------------------------------------------------
 
-    def best_saved(self, tokens: list[int], *, at_least: int) -> SavedMatch | None:
+    def best_saved(self, tokens: list[int], adapters: Scales, *, at_least: int) -> SavedMatch | None:
         """Return the saved state, packed or swapped out, that shares the most with ``tokens``."""
-        found = (store.best_match(tokens, at_least=at_least) for store in (self._packed, self._swap))
+        found = (store.best_match(tokens, adapters, at_least=at_least) for store in (self._packed, self._swap))
         return max((match for match in found if match), key=lambda match: match.num_tokens, default=None)
 
-    def place(self, match: Match | None) -> int:
+    def place(self, match: Match | None, adapters: Scales) -> int:
         """Return the id of a live cached sequence that begins with what ``match`` found, or is empty.
 
         An idle sequence that is shared as a whole goes on as the new one: a chat that continues, and the only kind of
@@ -62,13 +63,13 @@ class CacheSpace:
         if match and source and not source.live and match.num_tokens == len(source.tokens):
             self.cache.revive(match.sequence_id)
             return match.sequence_id
-        cache_id = self.cache.claim()
+        cache_id = self.cache.claim(adapters)
         if cache_id is None:
             can_spare = self.evict_oldest(keep=match.sequence_id if match else None)
             if not can_spare:
                 match = None
                 self.evict_oldest()
-            cache_id = self.cache.claim()
+            cache_id = self.cache.claim(adapters)
         if cache_id is None:
             raise RuntimeError("every place in the KV cache is in use although a slot is free")
         if match and self._runner.copy(match.sequence_id, cache_id, match.num_tokens):
@@ -213,8 +214,8 @@ class CacheSpace:
 
     def _swap_out(self, cache_id: int) -> bool:
         """Copy a sequence to the swap space, unless it is not worth it; ``False`` when it can't be copied."""
-        tokens = self.cache.entries[cache_id].tokens
-        return len(tokens) < WORTH_SAVING_TOKENS or self._swap.put(cache_id, tokens)
+        entry = self.cache.entries[cache_id]
+        return len(entry.tokens) < WORTH_SAVING_TOKENS or self._swap.put(cache_id, entry.tokens, entry.adapters)
 
     def _start_over(self, num_cells: int) -> None:
         """Begin with empty books of ``num_cells`` cells."""

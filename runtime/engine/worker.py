@@ -74,7 +74,7 @@ class Worker:
             return False
         limit = self._runner.context_tokens
         reserved = tokens_to_reserve(sequence, limit, self._runner.num_slots)
-        match = self.cache.best_match(sequence.tokens)
+        match = self.cache.best_match(sequence.tokens, sequence.adapters)
         shared = self.cache.num_live_shared(match) if match else 0
         return is_admissible(reserved, shared, self.running, self.cache.num_live_cells, limit)
 
@@ -126,9 +126,9 @@ class Worker:
         If one that is still reading its prompt will soon share much more, this one waits for it. If a saved state
         shares much more, it is restored.
         """
-        match = self.cache.best_match(sequence.tokens)
+        match = self.cache.best_match(sequence.tokens, sequence.adapters)
         known = match.num_tokens if match else 0
-        saved = self.space.best_saved(sequence.tokens, at_least=WORTH_WAITING_TOKENS)
+        saved = self.space.best_saved(sequence.tokens, sequence.adapters, at_least=WORTH_WAITING_TOKENS)
         known = max(known, saved.num_tokens if saved else 0)
         if self._soon_shared(sequence) >= known + WORTH_WAITING_TOKENS:
             return
@@ -139,7 +139,7 @@ class Worker:
         except (PackerError, DecodeError) as error:
             self._end(sequence, Failed(error=error))
             return
-        sequence.cache_id = self.space.place(match)
+        sequence.cache_id = self.space.place(match, sequence.adapters)
         if saved and saved.num_tokens >= len(self.cache.entries[sequence.cache_id].tokens) + WORTH_WAITING_TOKENS:
             self._restore(saved, sequence)
         sequence.num_computed = len(self.cache.entries[sequence.cache_id].tokens)
@@ -150,14 +150,15 @@ class Worker:
         """Let a sequence that has just got its place begin with a saved state, if there is room for it."""
         has_room = self.space.make_room_for(saved)
         if sequence.cache_id is None:  # growing lost everything
-            sequence.cache_id = self.space.place(None)
+            sequence.cache_id = self.space.place(None, sequence.adapters)
         if has_room:
             self.space.restore(saved, sequence.cache_id)
 
     def _soon_shared(self, sequence: Sequence) -> int:
         """Return the longest beginning shared with a prompt that is being read."""
         wanted = sequence.tokens[:-1]
-        reading = [one for one in self.running if one.cache_id is not None and one.num_remaining > 1]
+        begun = [one for one in self.running if one.cache_id is not None and one.adapters == sequence.adapters]
+        reading = [one for one in begun if one.num_remaining > 1]
         return max((common_prefix_length(one.tokens, wanted) for one in reading), default=0)
 
     def _make_room(self, parts: list[Part]) -> list[Part]:
@@ -297,6 +298,7 @@ class Worker:
             sampler=sequence.sampler if part.is_last else None,
             top_logprobs=sequence.request.top_logprobs,
             picture=part.picture,
+            adapters=sequence.adapters,
         )
 
     def _cache_id(self, sequence: Sequence) -> int:
