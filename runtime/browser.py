@@ -1,7 +1,7 @@
 """Opens the page in the user's browser, when there is a desktop to open it on.
 
 The browser must not inherit what the launcher and the frozen program changed: ``LD_LIBRARY_PATH`` above all, with
-which it would load this program's libraries instead of its own.
+which it would load this program's libraries instead of its own, and the allocator's settings in ``GLIBC_TUNABLES``.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-LIBRARY_PATH = "LD_LIBRARY_PATH"
-ORIGINAL_LIBRARY_PATH = "PACKER_ORIG_LD_LIBRARY_PATH"
+ORIGINALS = {
+    "LD_LIBRARY_PATH": "PACKER_ORIG_LD_LIBRARY_PATH",
+    "GLIBC_TUNABLES": "PACKER_ORIG_GLIBC_TUNABLES",
+}
+"""What the launcher changes, and where it leaves the user's value, if there was one."""
 OWN_PREFIXES = ("PACKER_", "_PYI", "_MEI")
 DISPLAY_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY")
 OPENERS = (
@@ -38,11 +41,12 @@ SYSTEM_OPENERS = {"darwin": (("open",),)}
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return ``environ`` as it was before the launcher: for every program that is started from here."""
     cleaned = {name: value for name, value in environ.items() if not name.startswith(OWN_PREFIXES)}
-    cleaned.pop(LIBRARY_PATH, None)
-    if ORIGINAL_LIBRARY_PATH in environ:
-        cleaned[LIBRARY_PATH] = environ[ORIGINAL_LIBRARY_PATH]
-    elif LIBRARY_PATH in environ and "PACKER_CACHE_ENTRY" not in environ:
-        cleaned[LIBRARY_PATH] = environ[LIBRARY_PATH]
+    if "PACKER_CACHE_ENTRY" not in environ and not any(kept in environ for kept in ORIGINALS.values()):
+        return cleaned
+    for name, kept in ORIGINALS.items():
+        cleaned.pop(name, None)
+        if kept in environ:
+            cleaned[name] = environ[kept]
     return cleaned
 
 

@@ -30,6 +30,7 @@ class ReasoningDelta:
     """More of what the model thinks before it answers; never empty."""
 
     text: str
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +199,7 @@ class ChatHandle:
                 self._is_cut = True
                 self._handle.cancel()
                 return
-            if isinstance(event, TextDelta):
+            if isinstance(event, TextDelta | ReasoningDelta):
                 event = replace(event, logprobs=self._take_logprobs())
             self._events.append(event)
 

@@ -165,7 +165,7 @@ class ModelLoader:
                 self.encoder, self.context = encoder, choice
                 return EmbeddingOnlyRunner(model, embedder)
             slots = self._num_slots or choose_slots(choice.size_tokens)
-            with self._timings.part("context"):
+            with self._timings.part("context"), encoder.looking_through_vocabulary():
                 context = Context(
                     model,
                     num_tokens=first_size,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,11 +15,13 @@ from runtime.llama.sampler import start_grammar
 from runtime.pictures import EncodedPrompt, NoPicturesError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from runtime.chat_template import ChatOptions, ChatPlan, Message
     from runtime.llama.model import Model
     from runtime.pictures import PictureMark, PictureReader
+
+END_ROLES = ("eos", "eot", "fim_pad", "fim_rep", "fim_sep")
 
 
 class PromptEncoder(Protocol):
@@ -69,6 +73,7 @@ class LlamaPromptEncoder:
         vocab = model.vocab
         self._model = model
         self._groups: TokenGroups | None = None
+        self._groups_lock = threading.Lock()
         self._vocab = vocab
         self._bos_text = vocab.text_of(vocab.bos)
         self._template = ChatTemplate(
@@ -108,14 +113,31 @@ class LlamaPromptEncoder:
         return self._vocab.token_bytes(token, special=special)
 
     def token_groups(self) -> TokenGroups:
-        """Look through the vocabulary, the first time only."""
-        if self._groups is None:
-            api, pointer = self._model.library.api, self._vocab_pointer()
-            every = range(self._vocab.num_tokens)
-            end = tuple(token for token in every if api.llama_vocab_is_eog(pointer, token))
-            control = tuple(token for token in every if api.llama_vocab_is_control(pointer, token))
-            self._groups = TokenGroups(count=len(every), end=end, control=tuple(sorted({*control} - {*end})))
-        return self._groups
+        """Look through the vocabulary, the first time only.
+
+        Tokens that end a reply are control tokens or have a role of their own (``llama_vocab::impl::load``).
+        """
+        with self._groups_lock:
+            if self._groups is None:
+                api, pointer = self._model.library.api, self._vocab_pointer()
+                num_tokens = self._vocab.num_tokens
+                control = {token for token in range(num_tokens) if api.llama_vocab_is_control(pointer, token)}
+                roles = {getattr(api, f"llama_vocab_{role}")(pointer) for role in END_ROLES}
+                end = {token for token in control | roles if token >= 0 and api.llama_vocab_is_eog(pointer, token)}
+                self._groups = TokenGroups(
+                    count=num_tokens, end=tuple(sorted(end)), control=tuple(sorted(control - end))
+                )
+            return self._groups
+
+    @contextlib.contextmanager
+    def looking_through_vocabulary(self) -> Iterator[None]:
+        """Find the token groups beside what is done meanwhile: of 152,000 tokens it takes some 0.05 s."""
+        looking = threading.Thread(target=self.token_groups, name="vocabulary")
+        looking.start()
+        try:
+            yield
+        finally:
+            looking.join()
 
     def exact_tokens(self, text: str) -> list[int] | None:
         """Ask the vocabulary."""

@@ -11,19 +11,27 @@
 #include <unistd.h>
 
 #define PROGRAM_NAME "chat"
+/* Large allocations in pages of 2 MB, where the kernel gives them on advice: a step reads all weights, and with pages
+ * of 4 KB a tenth of its time and more goes into looking up addresses. Read by glibc 2.35 and newer at its start. */
+#define HUGE_PAGES "glibc.malloc.hugetlb=1"
+#define HUGE_PAGES_NAME "glibc.malloc.hugetlb="
 
 static bool set_variable(const char *name, const char *value, struct failure *failure)
 {
     return setenv(name, value, 1) == 0 || fail(failure, FAILURE_MACHINE, "can't set %s: %s", name, strerror(errno));
 }
 
-/* Point the dynamic loader at our libraries and keep what the user had set for programs the runtime starts. */
+/* Keep what the user had set, if anything, for programs that the runtime starts. */
+static bool keep_original(const char *original_name, const char *before, struct failure *failure)
+{
+    return before == NULL ? unsetenv(original_name) == 0 : set_variable(original_name, before, failure);
+}
+
+/* Point the dynamic loader at our libraries. */
 static bool set_library_path(const char *runtime_path, enum libc_choice choice, struct failure *failure)
 {
     const char *before = getenv("LD_LIBRARY_PATH");
-    if (before == NULL) {
-        unsetenv("PACKER_ORIG_LD_LIBRARY_PATH");
-    } else if (!set_variable("PACKER_ORIG_LD_LIBRARY_PATH", before, failure)) {
+    if (!keep_original("PACKER_ORIG_LD_LIBRARY_PATH", before, failure)) {
         return false;
     }
     bool keep = choice == LIBC_HOST && before != NULL && before[0] != '\0';
@@ -31,6 +39,23 @@ static bool set_library_path(const char *runtime_path, enum libc_choice choice, 
                                      keep ? before : "");
     bool done = set_variable("LD_LIBRARY_PATH", library_path, failure);
     free(library_path);
+    return done;
+}
+
+/* Ask glibc's allocator for huge pages, unless the user has decided about them. */
+static bool set_tunables(struct failure *failure)
+{
+    const char *before = getenv("GLIBC_TUNABLES");
+    if (!keep_original("PACKER_ORIG_GLIBC_TUNABLES", before, failure)) {
+        return false;
+    }
+    if (before != NULL && strstr(before, HUGE_PAGES_NAME) != NULL) {
+        return true;
+    }
+    bool alone = before == NULL || before[0] == '\0';
+    char *tunables = format_text("%s%s%s", alone ? "" : before, alone ? "" : ":", HUGE_PAGES);
+    bool done = set_variable("GLIBC_TUNABLES", tunables, failure);
+    free(tunables);
     return done;
 }
 
@@ -47,7 +72,7 @@ static bool set_environment(const struct bundle *bundle, const char *runtime_pat
     return done && set_variable("PACKER_BUNDLE", bundle->path, failure) &&
            set_variable("PACKER_CACHE_ENTRY", runtime_path, failure) &&
            set_variable("PACKER_LIBC", libc_choice_name(choice), failure) &&
-           set_library_path(runtime_path, choice, failure);
+           set_tunables(failure) && set_library_path(runtime_path, choice, failure);
 }
 
 bool execute_runtime(const struct bundle *bundle, const char *runtime_path, int num_arguments, char *const *arguments,

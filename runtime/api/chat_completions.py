@@ -134,7 +134,7 @@ def _pieces(replies: Replies, completion: Completion, parsed: ParsedRequest) -> 
         if isinstance(event, Failed):
             yield sse(api_error(event.error).document())
             return
-        reason, tokens = None, event.logprobs if isinstance(event, TextDelta) else ()
+        reason, tokens = None, event.logprobs if isinstance(event, TextDelta | ReasoningDelta) else ()
         if isinstance(event, ToolCallStart):
             calling.add(index)
         elif isinstance(event, Finished):

@@ -44,6 +44,7 @@ class ParsedRequest:
 def parse_chat_request(document: dict[str, Any]) -> ParsedRequest:
     """Check ``document``. Raises ApiError 400 that names the field, what was expected and what was found."""
     text(document, "model")
+    _refuse_unsupported(document)
     stream, template = flag(document, "stream"), read_options(document)
     generation = generation_fields(document, "max_completion_tokens", "max_tokens")
     if template.may_call and generation.get("grammar") is not None:
@@ -60,6 +61,22 @@ def parse_chat_request(document: dict[str, Any]) -> ParsedRequest:
         stream=stream,
         include_usage=wants_usage(document) and stream,
     )
+
+
+def _refuse_unsupported(document: dict[str, Any]) -> None:
+    """Refuse what would give another answer than was asked for if it were ignored."""
+    for name, nothing in (("functions", []), ("function_call", "none")):
+        if document.get(name) not in (None, nothing):
+            raise ApiError(400, f"{name}: the older way to give tools; send tools and tool_choice", param=name)
+    if document.get("web_search_options") is not None:
+        raise ApiError(
+            400,
+            "web_search_options: this program opens no connections; send the request without",
+            param="web_search_options",
+        )
+    modalities = document.get("modalities")
+    if modalities is not None and modalities != ["text"]:
+        raise ApiError(400, f'modalities: expected ["text"], found {modalities!r:.60}', param="modalities")
 
 
 def wants_usage(document: dict[str, Any]) -> bool:

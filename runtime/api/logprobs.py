@@ -1,7 +1,8 @@
-"""``logprobs`` in requests and answers: the chat API's objects and the older completion API's lists.
+"""``logprobs`` in requests and answers: the chat APIs' objects and the older completion API's lists.
 
 The values are those of the model before sampling (see ``runtime.llama.logprobs``). Sources: OpenAI API reference,
-"Create chat completion" (``logprobs.content``) and "Create completion" (``logprobs``).
+"Create chat completion" (``logprobs.content``), "Create a model response" (``include``) and "Create completion"
+(``logprobs``).
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runtime.api.fields import flag, integer
+from runtime.api.errors import ApiError
+from runtime.api.fields import flag, integer, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +20,18 @@ if TYPE_CHECKING:
     from runtime.prompt import PromptEncoder
 
 MAX_TOP_LOGPROBS = 20
+INCLUDED_LOGPROBS = "message.output_text.logprobs"
+INCLUDABLE = (
+    INCLUDED_LOGPROBS,
+    "reasoning.encrypted_content",
+    "message.input_image.image_url",
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+)
+"""What a model response may be asked to include; all but the first belong to things that no answer here has."""
 
 
 def chat_top_logprobs(document: dict[str, Any]) -> int | None:
@@ -29,6 +43,21 @@ def chat_top_logprobs(document: dict[str, Any]) -> int | None:
     if document.get("logprobs") is None:
         return count
     return (count or 0) if wanted else None
+
+
+def response_top_logprobs(document: dict[str, Any]) -> int | None:
+    """Read ``include`` and ``top_logprobs`` of a request for a model response; ``None`` for no logprobs.
+
+    A ``top_logprobs`` above zero alone asks for both.
+    """
+    count, included = integer(document, "top_logprobs", 0, MAX_TOP_LOGPROBS), document.get("include")
+    if included is not None and not isinstance(included, list):
+        raise wrong("include", "a list", included)
+    for name in included or ():
+        if name not in INCLUDABLE:
+            known = ", ".join(INCLUDABLE)
+            raise ApiError(400, f"include: expected any of {known}, found {name!r:.60}", param="include")
+    return (count or 0) if INCLUDED_LOGPROBS in (included or ()) else (count or None)
 
 
 def completion_top_logprobs(document: dict[str, Any]) -> int | None:
@@ -45,13 +74,14 @@ class LogprobWriter:
 
     def chat(self, tokens: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
         """Return ``choices[].logprobs`` of a chat completion or of a piece of one."""
-        if not self.wanted:
-            return None
-        content = [
+        return {"content": self.response(tokens), "refusal": None} if self.wanted else None
+
+    def response(self, tokens: Sequence[TokenLogprobs]) -> list[dict[str, Any]]:
+        """Return ``logprobs`` of a part of a model response."""
+        return [
             {**self._described(one.chosen), "top_logprobs": [self._described(other) for other in one.top]}
-            for one in tokens
+            for one in (tokens if self.wanted else ())
         ]
-        return {"content": content, "refusal": None}
 
     def completion(self, tokens: Sequence[TokenLogprobs]) -> dict[str, Any] | None:
         """Return ``choices[].logprobs`` of a text completion; offsets count characters of the reply."""
@@ -63,6 +93,18 @@ class LogprobWriter:
             "top_logprobs": [self._alternatives(one) for one in tokens],
             "text_offset": [one.text_offset for one in tokens],
         }
+
+    @staticmethod
+    def event(described: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return ``logprobs`` of an event of a model response, which leave out ``bytes``, of those of its part."""
+        return [
+            {
+                "token": one["token"],
+                "logprob": one["logprob"],
+                "top_logprobs": [{name: other[name] for name in ("token", "logprob")} for other in one["top_logprobs"]],
+            }
+            for one in described
+        ]
 
     def _described(self, one: TokenLogprob) -> dict[str, Any]:
         data = self._bytes(one.token)

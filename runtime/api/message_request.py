@@ -109,15 +109,23 @@ def _block(block: Any, where: str, role: str) -> dict[str, Any]:
 
 
 def _image(block: dict[str, Any], place: str) -> dict[str, Any] | None:
-    """Read a block ``{"type": "image", "source": {"type": "base64", "data": ...}}``."""
+    """Read a block ``{"type": "image", "source": {"type": "base64", "data": ...}}``.
+
+    Of the other sources ``url`` may hold a data URL, and a ``file`` would have had to be sent before.
+    """
     if block.get("type") != "image":
         return None
     source = block.get("source")
     if not isinstance(source, dict):
         raise wrong(f"{place}.source", "an object", source)
-    if source.get("type") == "base64":
-        return picture_from_base64(_string(source, "data", f"{place}.source"))
-    return picture_from_url(str(source.get("url")))
+    kind, where = source.get("type"), f"{place}.source"
+    if kind == "base64":
+        return picture_from_base64(_string(source, "data", where))
+    if kind == "url":
+        return picture_from_url(_string(source, "url", where))
+    if kind == "file":
+        raise ApiError(400, f"{where}.type: file: no files are kept here; send the picture as base64", param=where)
+    raise ApiError(400, f"{where}.type: expected base64 or url, found {kind!r:.60}", param=f"{where}.type")
 
 
 def _string(block: dict[str, Any], name: str, where: str) -> str:

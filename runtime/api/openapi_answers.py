@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from runtime.api.logprobs import MAX_TOP_LOGPROBS
 from runtime.api.openapi_parts import COUNT, INTEGER, TEXT, Schema, listed, nullable, record, reference
 
 LOGPROB: Schema = {"type": "number"}
@@ -56,9 +57,8 @@ def _openai_schemas() -> dict[str, Schema]:
             choices=listed(exact(**chat_ended, message=reply, logprobs=or_null(reference("ChatLogprobs")))),
             usage=reference("Usage"),
         ),
-        "ChatLogprobs": exact(
-            content=listed(exact(**token, top_logprobs=listed(exact(**token)))), refusal={"type": "null"}
-        ),
+        "ChatLogprobs": exact(content=listed(reference("TokenLogprobs")), refusal={"type": "null"}),
+        "TokenLogprobs": exact(**token, top_logprobs=listed(exact(**token))),
         "Completion": exact(
             **head("text_completion"),
             choices=listed(exact(**ended, text=TEXT, logprobs=or_null(reference("CompletionLogprobs")))),
@@ -123,13 +123,17 @@ def _response_schemas() -> dict[str, Schema]:
             text=exact(format={"type": "object"}),
             tool_choice={"type": ["string", "object"]},
             tools=listed({"type": "object"}),
+            top_logprobs={**COUNT, "maximum": MAX_TOP_LOGPROBS},
             top_p=nullable("number"),
             truncation={"const": "disabled"},
             usage=or_null(usage),
         ),
         "OutputItem": {"anyOf": _output_items()},
         "OutputPart": exact(
-            type={"const": "output_text"}, text=TEXT, annotations=listed({}, maxItems=0), logprobs=listed({})
+            type={"const": "output_text"},
+            text=TEXT,
+            annotations=listed({}, maxItems=0),
+            logprobs=listed(reference("TokenLogprobs")),
         ),
     }
 

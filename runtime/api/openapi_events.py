@@ -5,7 +5,7 @@ An event's ``data`` is text; ``contentSchema`` (JSON Schema 2020-12, "Validation
 
 from __future__ import annotations
 
-from runtime.api.openapi_answers import CHAT_END, END, closed, exact, head, message_ending, or_null
+from runtime.api.openapi_answers import CHAT_END, END, LOGPROB, closed, exact, head, message_ending, or_null
 from runtime.api.openapi_parts import COUNT, TEXT, Schema, listed, nullable, record, reference
 
 
@@ -57,14 +57,15 @@ def _openai_chunk(kind: str, *, end: Schema = END, **choice: Schema) -> Schema:
 def _response_events() -> list[Schema]:
     item = {"output_index": COUNT, "item": reference("OutputItem")}
     place = {"item_id": TEXT, "output_index": COUNT, "content_index": COUNT}
-    none = listed({}, maxItems=0)
+    pair = {"token": TEXT, "logprob": LOGPROB}
+    logprobs = listed(exact(**pair, top_logprobs=listed(exact(**pair))))
     states = ["created", "in_progress", "completed", "incomplete"]
     return [
         _numbered(*(f"response.{state}" for state in states), response=reference("Response")),
         _numbered("response.output_item.added", "response.output_item.done", **item),
         _numbered("response.content_part.added", "response.content_part.done", **place, part=reference("OutputPart")),
-        _numbered("response.output_text.delta", **place, delta=TEXT, logprobs=none),
-        _numbered("response.output_text.done", **place, text=TEXT, logprobs=none),
+        _numbered("response.output_text.delta", **place, delta=TEXT, logprobs=logprobs),
+        _numbered("response.output_text.done", **place, text=TEXT, logprobs=logprobs),
         _numbered("response.reasoning_text.delta", **place, delta=TEXT),
         _numbered("response.reasoning_text.done", **place, text=TEXT),
         _numbered("response.function_call_arguments.delta", item_id=TEXT, output_index=COUNT, delta=TEXT),

@@ -9,7 +9,7 @@ from runtime.api.completions import MAX_PROMPTS
 from runtime.api.embeddings import FORMATS, MAX_INPUTS
 from runtime.api.fields import MAX_STOP_STRINGS
 from runtime.api.generation_fields import INTEGERS, MAX_BREAKERS, NUMBERS
-from runtime.api.logprobs import MAX_TOP_LOGPROBS
+from runtime.api.logprobs import INCLUDABLE, MAX_TOP_LOGPROBS
 from runtime.api.openapi_parts import (
     COUNT,
     FLAG,
@@ -65,6 +65,10 @@ def _chat_request() -> Schema:
         n=nullable("integer", minimum=1, maximum=MAX_CHOICES),
         logprobs=FLAG,
         top_logprobs=LOGPROBS,
+        functions={"enum": [[], None], "description": "send tools"},
+        function_call={"enum": ["none", None], "description": "send tool_choice"},
+        web_search_options={"type": "null", "description": "not available from this program"},
+        modalities={"enum": [["text"], None]},
         **_stream_properties(),
         **sampling_properties(),
         **_output_properties(),
@@ -99,7 +103,8 @@ def _response_request() -> Schema:
         metadata=nullable("object"),
         stream=FLAG,
         background=UNSET,
-        top_logprobs={"enum": [0, None]},
+        include={"type": ["array", "null"], "items": {"enum": list(INCLUDABLE)}},
+        top_logprobs=LOGPROBS,
         **{name: {"type": "null"} for name in REFUSED},
         text=nullable("object", properties={"format": {"anyOf": [_format(), {"type": "null"}]}}),
         **sampling_properties(),

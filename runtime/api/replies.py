@@ -45,13 +45,17 @@ class ToolCall:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A whole reply; ``tool_calls`` in the order of their indices."""
+    """A whole reply; ``tool_calls`` in the order of their indices.
+
+    ``logprobs`` are those of all tokens, ``text_logprobs`` those of the text alone.
+    """
 
     text: str
     finished: Finished
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[TokenLogprobs, ...] = ()
+    text_logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 class ClientGoneError(ApiError):
@@ -128,6 +132,7 @@ class _Collected:
         self._texts: list[str] = []
         self._reasoning: list[str] = []
         self._logprobs: list[TokenLogprobs] = []
+        self._text_logprobs: list[TokenLogprobs] = []
         self._calls: dict[int, ToolCallStart] = {}
         self._arguments: dict[int, list[str]] = {}
         self._end: Finished | None = None
@@ -137,8 +142,10 @@ class _Collected:
         if isinstance(event, TextDelta):
             self._texts.append(event.text)
             self._logprobs += event.logprobs
+            self._text_logprobs += event.logprobs if event.text else ()
         elif isinstance(event, ReasoningDelta):
             self._reasoning.append(event.text)
+            self._logprobs += event.logprobs
         elif isinstance(event, ToolCallStart):
             self._calls[event.index] = event
             self._arguments[event.index] = []
@@ -161,6 +168,7 @@ class _Collected:
             reasoning="".join(self._reasoning),
             tool_calls=tuple(calls),
             logprobs=tuple(self._logprobs),
+            text_logprobs=tuple(self._text_logprobs),
         )
 
 

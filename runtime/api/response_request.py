@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from runtime.api.chat_request import join_parts, make_call, message_content, with_tool_names
 from runtime.api.errors import ApiError
-from runtime.api.fields import choice, flag, integer, mapping, max_tokens, text, wrong
+from runtime.api.fields import choice, flag, mapping, max_tokens, text, wrong
 from runtime.api.generation_fields import output_format, sampling_fields
+from runtime.api.logprobs import response_top_logprobs
 from runtime.api.tool_fields import EFFORTS, make_options, read_arguments, reasoning_options, response_tool_options
 from runtime.chat_service import ChatRequest
 from runtime.pictures import picture_from_url
@@ -34,8 +35,6 @@ def parse_response_request(document: dict[str, Any]) -> ChatRequest:
         raise ApiError(
             400, "background: the reply can't be fetched later; send the request without", param="background"
         )
-    if integer(document, "top_logprobs", 0):
-        raise ApiError(400, "top_logprobs: not available from this program", param="top_logprobs")
     text(document, "model")
     mapping(document, "metadata")
     instructions = text(document, "instructions")
@@ -56,6 +55,7 @@ def parse_response_request(document: dict[str, Any]) -> ChatRequest:
         max_tokens=max_tokens(document, "max_output_tokens"),
         grammar=grammar,
         grammar_field=FORMAT_FIELD,
+        top_logprobs=response_top_logprobs(document),
     )
 
 

@@ -15,8 +15,9 @@ from flask import Blueprint, jsonify
 from runtime.api.context import chat_service, json_body
 from runtime.api.errors import api_error
 from runtime.api.fields import flag
+from runtime.api.logprobs import LogprobWriter
 from runtime.api.replies import Replies, Reply, event_stream, now_s, sse, start_replies
-from runtime.api.response_items import Item, ItemStream, MessageItem, items_of
+from runtime.api.response_items import Item, ItemStream, MessageItem, ReasoningItem, items_of
 from runtime.api.response_request import parse_response_request
 from runtime.engine.sequence import Failed, Finished
 
@@ -43,6 +44,7 @@ class Answer:
     model: str
     document: dict[str, Any]
     request: ChatRequest
+    logprobs: LogprobWriter
     id: str = field(default_factory=lambda: f"resp_{secrets.token_hex(16)}")
     created: int = field(default_factory=now_s)
 
@@ -71,19 +73,26 @@ class Answer:
             "text": {"format": (request.get("text") or {}).get("format") or {"type": "text"}},
             "tool_choice": request.get("tool_choice") or "auto",
             "tools": [{"type": "function", "strict": True, **tool["function"]} for tool in template.tools],
+            "top_logprobs": self.request.top_logprobs or 0,
             "top_p": request.get("top_p"),
             "truncation": "disabled",
-            "usage": None if usage is None else usage_document(usage),
+            "usage": None if usage is None else usage_document(usage, self._num_reasoning_tokens(items)),
         }
 
+    def _num_reasoning_tokens(self, items: Sequence[Item]) -> int:
+        """Count the tokens of the thoughts, as their text is tokenized."""
+        texts = [item.text for item in items if isinstance(item, ReasoningItem)]
+        tokenize = self.logprobs.encoder.tokenize
+        return sum(len(tokenize(text, add_special=False, parse_special=False)) for text in texts)
 
-def usage_document(usage: Usage) -> dict[str, Any]:
+
+def usage_document(usage: Usage, num_reasoning_tokens: int) -> dict[str, Any]:
     """Return token counts as this API names them."""
     return {
         "input_tokens": usage.num_prompt_tokens,
         "input_tokens_details": {"cached_tokens": usage.num_reused_tokens},
         "output_tokens": usage.num_generated_tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": min(num_reasoning_tokens, usage.num_generated_tokens)},
         "total_tokens": usage.num_prompt_tokens + usage.num_generated_tokens,
     }
 
@@ -100,11 +109,13 @@ def create_response() -> ResponseReturnValue:
     stream = flag(document, "stream")
     service = chat_service()
     replies = start_replies(lambda: service.start_chats(request, 1), "input")
-    answer = Answer(model=service.facts.model_name, document=document, request=request)
+    logprobs = LogprobWriter(encoder=service.require_encoder(), wanted=request.top_logprobs is not None)
+    answer = Answer(model=service.facts.model_name, document=document, request=request, logprobs=logprobs)
     if stream:
         return event_stream(replies, _numbered(_events(replies, answer)))
     reply: Reply = replies.collect()[0]
-    return jsonify(answer.body(status_of(reply.finished), items_of(reply), reply.finished.usage))
+    items = items_of(reply, logprobs)
+    return jsonify(answer.body(status_of(reply.finished), items, reply.finished.usage))
 
 
 def _numbered(events: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[bytes]:
@@ -115,7 +126,7 @@ def _numbered(events: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[bytes]:
 def _events(replies: Replies, answer: Answer) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "response.created", {"response": answer.body("in_progress")}
     yield "response.in_progress", {"response": answer.body("in_progress")}
-    output = ItemStream()
+    output = ItemStream(answer.logprobs)
     for _index, event in replies:
         if isinstance(event, Failed):
             error = api_error(event.error)

@@ -25,8 +25,10 @@ def chat_tool_options(document: dict[str, Any]) -> dict[str, Any]:
     wanted = document.get("tool_choice")
     if isinstance(wanted, dict):
         function = wanted.get("function")
-        if wanted.get("type") != "function" or not isinstance(function, dict):
-            raise wrong("tool_choice", "none, auto, required or a function", wanted.get("type"))
+        if wanted.get("type") != "function":
+            raise _unknown_choice(wanted)
+        if not isinstance(function, dict):
+            raise wrong("tool_choice.function", "an object", function)
         return _options(document, tools, "required", function.get("name"), "tool_choice.function.name")
     return _options(document, tools, _choice_word(document))
 
@@ -37,7 +39,7 @@ def response_tool_options(document: dict[str, Any]) -> dict[str, Any]:
     wanted = document.get("tool_choice")
     if isinstance(wanted, dict):
         if wanted.get("type") != "function":
-            raise wrong("tool_choice", "none, auto, required or a function", wanted.get("type"))
+            raise _unknown_choice(wanted)
         return _options(document, tools, "required", wanted.get("name"), "tool_choice.name")
     return _options(document, tools, _choice_word(document))
 
@@ -90,6 +92,11 @@ def read_arguments(value: Any, where: str) -> str:
     if not isinstance(parsed, dict):
         raise ApiError(400, f"{where}: expected the JSON text of an object, found {value!r:.60}", param=where)
     return value or "{}"
+
+
+def _unknown_choice(wanted: dict[str, Any]) -> ApiError:
+    found = wanted.get("type")
+    return ApiError(400, f"tool_choice.type: expected function, found {found!r:.60}", param="tool_choice.type")
 
 
 def _choice_word(document: dict[str, Any]) -> str:

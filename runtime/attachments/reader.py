@@ -86,9 +86,9 @@ class FileReader:
 
     def _from_image(self, name: str, media_type: str, content: bytes) -> dict[str, Any]:
         if self._why_no_images:
-            raise UnsupportedFileError(f"{name}: is a picture, and {self._why_no_images}")
+            raise UnsupportedFileError(f"{name}: this is a picture, and {self._why_no_images}")
         if media_type not in READABLE:
-            raise UnsupportedFileError(f"{name}: is a picture of the kind {media_type}; save it as PNG or JPEG")
+            raise UnsupportedFileError(f"{name}: this is a picture of the kind {media_type}; save it as PNG or JPEG")
         if len(content) > MAX_IMAGE_BYTES:
             raise FileTooLargeError(f"{name}: pictures of at most {MAX_IMAGE_BYTES >> 20} MiB can be attached")
         url = f"data:{media_type};base64,{base64.b64encode(content).decode()}"
@@ -99,7 +99,7 @@ def _from_text(name: str, content: bytes) -> dict[str, Any]:
     text = decode(content)
     if text is None:
         kind = next((kind for start, kind in KINDS.items() if content.startswith(start)), "not text")
-        raise UnsupportedFileError(f"{name}: is {kind}; text, source code and PDF can be attached")
+        raise UnsupportedFileError(f"{name}: this is {kind}; text, source code and PDF can be attached")
     return {
         "media_type": text_type(name),
         "text": text[:MAX_TEXT_CHARACTERS],

@@ -67,7 +67,7 @@ class EmbeddingOnlyRunner:
         """Hold nothing."""
         return False
 
-    def warm_up(self) -> None:
+    def warm_up(self, cache_id: int) -> None:
         """Nothing to warm."""
 
     def is_memory_short(self) -> bool:

@@ -45,6 +45,7 @@ _LOG = logging.getLogger(__name__)
 
 MAX_WAITING = 32
 IDLE_CHECK_S = 10.0
+TIDY_AFTER_S = 0.2
 LARGEST_BATCH = 1 << 20
 
 Progress = Callable[[float], bool]
@@ -80,10 +81,13 @@ def fitted(request: GenerationRequest, context_tokens: int, *, shifts: bool) -> 
     Raises PromptTooLongError or ReplyTooLongError.
     """
     num_prompt = len(request.prompt_tokens)
-    if shifts and not request.pictures and can_shift(request.num_keep, context_tokens):
+    keeps = "pictures" if request.pictures else ""
+    if not keeps and not can_shift(request.num_keep, context_tokens):
+        keeps = f"system prompt of {request.num_keep} tokens"
+    if shifts and not keeps:
         return replace(request, prompt_tokens=shortened(request.prompt_tokens, request.num_keep, context_tokens))
     if num_prompt >= context_tokens:
-        raise PromptTooLongError(num_prompt, context_tokens)
+        raise PromptTooLongError(num_prompt, context_tokens, keeps=keeps if shifts else "")
     if request.must_fit and request.max_tokens is not None and num_prompt + request.max_tokens > context_tokens:
         raise ReplyTooLongError(num_prompt, request.max_tokens, context_tokens)
     return request
@@ -115,6 +119,7 @@ class Engine:
         self._embedding: EmbeddingWorker | None = None
         self._status = EngineStatus(state="loading", progress=0.0, error=None)
         self._stopping = False
+        self._is_warming_up = False
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -184,6 +189,8 @@ class Engine:
             if len(self._waiting) >= self._max_waiting:
                 raise QueueFullError(f"{len(self._waiting)} requests wait already; try again in a few seconds")
             self._waiting.append(ChatSequence.from_request(request, handle, next(self._order)))
+            if self._is_warming_up:
+                runner.interrupt()
             self._condition.notify_all()
         return handle
 
@@ -250,10 +257,7 @@ class Engine:
         if runner.embedder is not None:
             self._embedding = EmbeddingWorker(runner.embedder)
         self._set_status("ready", None)
-        with self._condition:
-            is_idle = not (self._waiting or self._jobs or self._stopping)
-        if is_idle:
-            runner.warm_up()
+        self._warm_up(worker, runner)
         try:
             while self._admit(worker):
                 had_answered = worker.has_answered
@@ -283,6 +287,16 @@ class Engine:
             self._runner = runner
         return runner
 
+    def _warm_up(self, worker: Worker, runner: ModelRunner) -> None:
+        """Warm up while nobody waits; who comes meanwhile ends it."""
+        with self._condition:
+            self._is_warming_up = not (self._waiting or self._jobs or self._stopping)
+        if self._is_warming_up:
+            worker.warm_up()
+        with self._condition:
+            self._is_warming_up = False
+        runner.clear_interrupt()
+
     def _report_progress(self, progress: float) -> bool:
         with self._condition:
             if self._status.state == "loading":
@@ -298,7 +312,8 @@ class Engine:
         """Wait for work and let in what can be let in, in order; ``False`` when the engine is to end."""
         with self._condition:
             is_idle = not self._condition.wait_for(
-                lambda: self._stopping or worker.running or self._waiting or self._has_jobs(), IDLE_CHECK_S
+                lambda: self._stopping or worker.running or self._waiting or self._has_jobs(),
+                TIDY_AFTER_S if worker.is_untidy else IDLE_CHECK_S,
             )
             if self._stopping:
                 return False
@@ -312,8 +327,8 @@ class Engine:
                 worker.admit(self._waiting.popleft())
         for sequence in gone:
             discard(sequence, finished(sequence, "cancelled"))
-        if is_idle:
-            worker.shrink_when_short()
+        if is_idle and not worker.shrink_when_short():
+            worker.tidy()
         return True
 
     def _has_jobs(self) -> bool:

@@ -6,13 +6,17 @@ from packer.errors import InputError, MachineError
 
 
 class PromptTooLongError(InputError):
-    """The prompt does not fit into the context; ``num_tokens`` against ``context_tokens``."""
+    """The prompt does not fit into the context; ``num_tokens`` against ``context_tokens``.
 
-    def __init__(self, num_tokens: int, context_tokens: int) -> None:
+    ``keeps`` names what of it stands in the way where chats otherwise lose their oldest part.
+    """
+
+    def __init__(self, num_tokens: int, context_tokens: int, *, keeps: str = "") -> None:
         """Build the sentence from the two numbers."""
+        because = f", and it can't lose its oldest part because of its {keeps}" if keeps else ""
         super().__init__(
-            f"the conversation is {num_tokens} tokens long and the context holds {context_tokens}, reply included; "
-            "shorten it, start a new chat, or start the program with a larger --ctx-size"
+            f"the conversation is {num_tokens} tokens long and the context holds {context_tokens}, reply included"
+            f"{because}; shorten it, start a new chat, or start the program with a larger --ctx-size"
         )
         self.num_tokens = num_tokens
         self.context_tokens = context_tokens

@@ -174,12 +174,16 @@ class KvCache:
 
     def oldest_idle(self, *, keep: int | None = None) -> int | None:
         """Return the id of the idle sequence that was not used for longest, ``keep`` excepted."""
-        idle = [
-            (entry.used_at, sequence_id)
-            for sequence_id, entry in self.entries.items()
-            if not entry.live and sequence_id != keep
-        ]
-        return min(idle)[1] if idle else None
+        return next((sequence_id for sequence_id in self.idle_by_age() if sequence_id != keep), None)
+
+    def idle_by_age(self) -> list[int]:
+        """Return the ids of all idle sequences, the one that was not used for longest first."""
+        idle = [(entry.used_at, sequence_id) for sequence_id, entry in self.entries.items() if not entry.live]
+        return [sequence_id for _, sequence_id in sorted(idle)]
+
+    def num_own_cells(self, sequence_id: int) -> int:
+        """Count the cells that only this sequence holds."""
+        return sum(self._holders[cell] == 1 for cell in self.entries[sequence_id].cells)
 
     def _tick(self) -> int:
         self._clock += 1

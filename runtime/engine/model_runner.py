@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 MEBIBYTE = 1 << 20
 SHORT_BYTES = 512 * MEBIBYTE
+WARM_UP_TOKENS = 32
 
 
 class TokenSampler(Protocol):
@@ -143,8 +144,11 @@ class ModelRunner(Protocol):
     def load(self, cache_id: int, state: SavedState) -> bool:
         """Let an empty sequence begin with all of a saved one; ``False`` when it can't and stays empty."""
 
-    def warm_up(self) -> None:
-        """Touch all weights while nobody waits, so that the first request does not; the cache is empty afterwards."""
+    def warm_up(self, cache_id: int) -> None:
+        """Touch all weights while nobody waits, so that the first request does not; :meth:`interrupt` ends it early.
+
+        ``cache_id`` is an empty sequence, and empty again afterwards.
+        """
 
     def is_memory_short(self) -> bool:
         """Tell whether other programs need the memory that an idle cache takes."""
@@ -267,11 +271,12 @@ class LlamaModelRunner:
         self._positions.put(cache_id, state.spans)
         return True
 
-    def warm_up(self) -> None:
-        """Run one token, whose failure is left to the first request to meet."""
+    def warm_up(self, cache_id: int) -> None:
+        """Read a few tokens, whose failure is left to the first request to meet."""
         with contextlib.suppress(DecodeError, DecodeInterruptedError):
-            self._context.decode([Row(sequence_id=0, tokens=[0], position=0, want_logits=False)])
-        self._context.truncate(0, 0)
+            tokens = [0] * min(WARM_UP_TOKENS, self._context.batch_tokens)
+            self._context.decode([Row(sequence_id=cache_id, tokens=tokens, position=0, want_logits=False)])
+        self._context.truncate(cache_id, 0)
 
     def is_memory_short(self) -> bool:
         """Tell whether less is free than an idle program should leave to the others."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runtime.engine.saved_prompts import SavedPrompts
+from runtime.engine.saved_prompts import SavedMatch, SavedPrompts
 
 if TYPE_CHECKING:
     from runtime.engine.model_runner import ModelRunner
@@ -21,6 +21,12 @@ class PackedPrompts(SavedPrompts):
         """Know all of them; nothing is read yet."""
         super().__init__(runner)
         self._tokens = {index: list(tokens) for index, tokens in enumerate(runner.packed_prompts)}
+
+    def first(self) -> SavedMatch | None:
+        """Return the whole of the first one: the system prompt, where the file has one."""
+        for index, tokens in self._tokens.items():
+            return SavedMatch(store=self, index=index, num_tokens=len(tokens), num_cells=len(tokens))
+        return None
 
     def _load(self, cache_id: int, index: int) -> bool:
         return self._runner.restore(cache_id, index)

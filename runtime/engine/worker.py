@@ -95,6 +95,14 @@ class Worker:
         for sequence in self.take_preempted():
             discard(sequence, Failed(error=error))
 
+    def warm_up(self) -> None:
+        """Do before the first request, while nobody waits, what it would have to wait for."""
+        self.space.preload()
+        cache_id = self.cache.claim()
+        if cache_id is not None:
+            self._runner.warm_up(cache_id)
+            self.cache.drop(cache_id)
+
     # --- one step ----------------------------------------------------------------------------------------------
 
     def step(self) -> None:
@@ -181,6 +189,16 @@ class Worker:
     def shrink_when_short(self) -> bool:
         """Give memory back while nothing runs, if other programs need it; idle chats are read anew when they go on."""
         return not self.running and self.space.shrink_when_short()
+
+    @property
+    def is_untidy(self) -> bool:
+        """Tell whether :meth:`tidy` has something to do."""
+        return not self.running and self.space.is_untidy
+
+    def tidy(self) -> None:
+        """While nothing runs, move one idle chat out of the way of what comes next."""
+        if self.is_untidy:
+            self.space.tidy()
 
     def _start_over(self) -> None:
         """Read everybody anew, because the cache has lost them."""

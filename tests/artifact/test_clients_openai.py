@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import openai
 import pytest
+from openai.types.responses import ResponseOutputMessage, ResponseOutputText
 from pydantic import BaseModel
 
 from tests.support.crowd import Crowd, ask_beside_crowds
@@ -162,6 +163,39 @@ def test_log_probabilities(client: openai.OpenAI) -> None:
     older = client.completions.create(model=MODEL, prompt="One", max_tokens=3, logprobs=2).choices[0].logprobs
     assert older is not None
     assert len(older.tokens or []) == len(older.token_logprobs or []) == 3
+
+
+def test_log_probabilities_of_a_response(client: openai.OpenAI) -> None:
+    reply = client.responses.create(
+        model=MODEL, input=QUESTION, temperature=0, include=["message.output_text.logprobs"], top_logprobs=3
+    )
+    (item,) = reply.output
+    assert isinstance(item, ResponseOutputMessage)
+    (part,) = item.content
+    assert isinstance(part, ResponseOutputText)
+    assert "".join(token.token for token in part.logprobs or []) == part.text
+    for token in part.logprobs or []:
+        assert bytes(token.bytes).decode() == token.token == token.top_logprobs[0].token
+        assert len(token.top_logprobs) == 3
+        assert token.logprob == token.top_logprobs[0].logprob <= 0
+    assert reply.top_logprobs == 3
+
+
+def test_log_probabilities_of_a_streamed_response(client: openai.OpenAI) -> None:
+    with client.responses.stream(
+        model=MODEL, input=QUESTION, temperature=0, include=["message.output_text.logprobs"], top_logprobs=1
+    ) as stream:
+        events = list(stream)
+        final = stream.get_final_response()
+    streamed = [token for event in events if event.type == "response.output_text.delta" for token in event.logprobs]
+    (done,) = [event for event in events if event.type == "response.output_text.done"]
+    assert "".join(token.token for token in streamed) == final.output_text
+    assert [token.logprob for token in done.logprobs] == [token.logprob for token in streamed]
+    assert all(token.top_logprobs and token.top_logprobs[0].token == token.token for token in streamed)
+    item = final.output[0]
+    assert isinstance(item, ResponseOutputMessage)
+    assert isinstance(item.content[0], ResponseOutputText)
+    assert [token.logprob for token in item.content[0].logprobs or []] == [token.logprob for token in streamed]
 
 
 def test_embeddings(client: openai.OpenAI) -> None:

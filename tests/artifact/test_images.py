@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,6 +129,18 @@ def test_bad_pictures_are_clear_errors(client: OpenAI, url: str, message: str) -
         ask(client, {"role": "user", "content": content})
     assert caught.value.status_code == 400
     assert ask(client, user(RED)).choices[0].finish_reason
+
+
+def test_a_chat_with_pictures_is_never_shifted(seeing: Path, runtime_cache: Path) -> None:
+    with program.Launcher(seeing, runtime_cache).serving("--ctx-size", "256", "--context-shift") as server:
+        client = OpenAI(base_url=f"{server.address}/v1", api_key="none", max_retries=0)
+        assert ask(client, user(text="word " * 2000)).usage.prompt_tokens < 256
+        with pytest.raises(BadRequestError) as caught:
+            ask(client, user(RED, text="word " * 2000))
+        assert caught.value.code == "context_length_exceeded"
+        numbers = r"the conversation is \d{4} tokens long and the context holds 256, reply included"
+        assert re.search(f"{numbers}, and it can't lose its oldest part because of its pictures; ", str(caught.value))
+        assert ask(client, user(RED, text="word")).choices[0].finish_reason
 
 
 def test_without_a_projector_a_picture_is_refused(launch: program.Launcher) -> None:

@@ -251,15 +251,16 @@ def test_a_reply_outlives_a_kill(launch: program.Launcher, browser: Browser, tmp
         page.wait_for_function(
             "() => document.querySelector('.message-assistant .message-body').textContent.length > 200"
         )
-        time.sleep(1)
         shown = answer(page).locator(".message-body").evaluate("body => body.textContent")
+        time.sleep(1)
         first.stop(signal.SIGKILL)
     with launch.serving(env=environment) as second:
         page.goto(second.address)
         open_chat(page, "Tell me everything")
         kept = answer(page).locator(".message-body")
         expect(kept).not_to_be_empty()
-        assert len(kept.evaluate("body => body.textContent")) > len(shown) / 2
+        # The last words may have been half a table or the like.
+        assert kept.evaluate("body => body.textContent").startswith(shown[:-40])
         expect(answer(page)).to_have_attribute("data-state", "stopped")
         expect(answer(page).get_by_role("button", name="Continue").first).to_be_visible()
     page.context.close()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SYSTEM_PROMPT = "You are a patient gardener who answers in plain words and never forgets to mention the soil. " * 5
 QUESTION = "What grows in the shade?"
+NUM_TEMPLATE_TOKENS = 9
+"""What the chat template writes before any system prompt; it is shared with the packed one, which is read at start."""
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +57,17 @@ def test_the_first_request_ever_begins_with_the_packed_prompt(
 
 
 @pytest.mark.parametrize(
-    "options",
-    [["--kv-type", "q8_0"], ["--system-prompt", "Be rude."]],
+    ("options", "num_shared"),
+    [(["--kv-type", "q8_0"], 0), (["--system-prompt", "Be rude."], NUM_TEMPLATE_TOKENS)],
     ids=["kv type", "system prompt"],
 )
-def test_other_settings_are_a_miss(packed_prompt: Path, runtime_cache: Path, options: list[str]) -> None:
-    _text, num_prompt, cached = first_answer(packed_prompt, runtime_cache, *options)
-    assert cached == 0
-    assert num_prompt > 0
+def test_other_settings_are_a_miss(
+    packed_prompt: Path, tiny_model: Path, runtime_cache: Path, tmp_path: Path, options: list[str], num_shared: int
+) -> None:
+    plain = build(tiny_model, tmp_path / "plain", "never")
+    text, num_prompt, cached = first_answer(packed_prompt, runtime_cache, *options)
+    assert cached == num_shared < num_prompt
+    assert first_answer(plain, runtime_cache, *options) == (text, num_prompt, 0)
 
 
 def test_a_damaged_state_is_a_miss(packed_prompt: Path, runtime_cache: Path, tmp_path: Path) -> None:

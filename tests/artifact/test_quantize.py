@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import struct
 import subprocess
 import sys
 import time
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import models, program, reference
+from tests.support.sparse_model import write_sparse_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 TENSOR = "blk.0.ffn_down.weight"
 COLUMNS = 256
+MEMORY_LIMIT_BYTES = 320 << 20
+"""Three slabs of 64 MiB, and what Python, the libraries and the stacks of two threads take."""
 
 
 def extracted_model(packed: Path, directory: Path) -> Path:
@@ -97,6 +102,32 @@ def test_both_forms_of_an_importance_matrix_change_the_weights_alike(plain_model
         results[form] = extracted_model(packed, tmp_path / form).read_bytes()
     assert results["gguf"] == results["binary"]
     assert results["gguf"] != results["none"]
+
+
+def limit_memory() -> None:
+    """Let this process and its children allocate no more than that; pages of mapped files do not count."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_the_same_memory_is_enough_for_a_model_of_any_size(layers: int, tmp_path: Path) -> None:
+    size_bytes = write_sparse_model(tmp_path / "model.gguf", layers=layers, half=True)
+    assert size_bytes > 1.3 * layers * MEMORY_LIMIT_BYTES
+    wanted = ["--quantize", "Q4_K_M", "-o", tmp_path / "chat"]
+    done = subprocess.run(
+        [sys.executable, "-m", "packer", "build", tmp_path / "model.gguf", *wanted],
+        env={**os.environ, "PYTHONPATH": str(program.CHECKOUT)},
+        preexec_fn=limit_memory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    with zipfile.ZipFile(tmp_path / "chat") as packed:
+        sizes = [one.file_size for one in packed.infolist() if one.filename.endswith(".gguf")]
+    assert len(sizes) == 1
+    assert sizes[0] < 0.35 * size_bytes
 
 
 @pytest.mark.parametrize(

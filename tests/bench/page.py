@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NUM_CHATS, NUM_MESSAGES, NUM_TOKENS, ROUNDS = 200, 100, 4000, 5
+NUM_CHATS, NUM_MESSAGES, NUM_TOKENS, ROUNDS = 200, 100, 4000, 11
 TWO_FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 OPEN_CHAT = """async ([id, title, count]) => {
   const frame = () => new Promise(requestAnimationFrame);

@@ -58,8 +58,12 @@ def run(
     measure: Callable[[Results, argparse.Namespace], None],
     table: Callable[[Results], Iterable[str]],
     options: Callable[[argparse.ArgumentParser], None] = lambda _parser: None,
+    draw: Callable[[Results], None] = lambda _results: None,
 ) -> None:
-    """Be the command line of a benchmark: ``measure`` adds rounds, ``table`` makes Markdown lines of them."""
+    """Be the command line of a benchmark: ``measure`` adds rounds, ``table`` makes Markdown lines of them.
+
+    ``draw`` makes a picture for the documentation.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (0: only show)")
     parser.add_argument("--resume", action="store_true", help="add to the rounds of the run before")
@@ -79,6 +83,7 @@ def run(
     sys.stdout.write("\n".join(lines) + "\n")
     if chosen.write:
         replace_section(DOCUMENT, name, lines)
+        draw(results)
 
 
 def replace_section(document: Path, name: str, lines: Sequence[str]) -> None:

@@ -11,16 +11,20 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.bench.environment import bench_python
+from tests.bench.peers import llama_cpp_python
 from tests.support import program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CONTEXT_TOKENS = 16384
 NUM_SLOTS = 8
+NUM_THREADS = len(os.sched_getaffinity(0))
+XLLAMACPP_SERVER = Path(__file__).parent / "xllamacpp_server.py"
 START_LIMIT_S = 300
 REQUEST_LIMIT_S = 1800
 WORDS = (
@@ -36,6 +40,7 @@ class Contestant:
     name: str
     command: list[str]
     environment: dict[str, str] = field(default_factory=dict)
+    health_path: str = "/health"
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[Running]:
@@ -47,7 +52,7 @@ class Contestant:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        running = Running(name=self.name, port=port, process_id=process.pid)
+        running = Running(name=self.name, port=port, process_id=process.pid, health_path=self.health_path)
         try:
             deadline = time.monotonic() + START_LIMIT_S
             while not running.is_healthy():
@@ -89,14 +94,47 @@ def peer(name: str, server: Path, model: Path, *, repack: bool = True) -> Contes
     return Contestant(name=name, command=command if repack else [*command, "--no-repack"])
 
 
+def llama_cpp_python_server(name: str, model: Path) -> Contestant:
+    """``python -m llama_cpp.server``, which has one slot, with flash attention as the others use it by themselves.
+
+    By default it would compute the logits of every token of a prompt, which this API has no use for: turned off.
+    """
+    options = {
+        "model": model,
+        "host": "127.0.0.1",
+        "n_ctx": CONTEXT_TOKENS,
+        "n_threads": NUM_THREADS,
+        "n_threads_batch": NUM_THREADS,
+        "logits_all": "false",
+        "flash_attn": "true",
+    }
+    words_ = [word for key, value in options.items() for word in (f"--{key}", str(value))]
+    return Contestant(
+        name=name,
+        command=[str(bench_python()), "-m", "llama_cpp.server", *words_],
+        environment={"PYTHONPATH": str(llama_cpp_python())},
+        health_path="/v1/models",
+    )
+
+
+def xllamacpp(name: str, model: Path) -> Contestant:
+    """xllamacpp's wheel and the server inside it."""
+    sizes = ["--ctx-size", str(CONTEXT_TOKENS), "--slots", str(NUM_SLOTS), "--threads", str(NUM_THREADS)]
+    return Contestant(name=name, command=[str(bench_python()), str(XLLAMACPP_SERVER), str(model), *sizes])
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """A streamed reply: when each piece of text came, by the clock of ``time.perf_counter``, and the token counts."""
+    """A streamed reply: when each piece of text came, by the clock of ``time.perf_counter``, and the token counts.
+
+    The counts are 0 where a server does not send them in a stream.
+    """
 
     asked_at_s: float
     times_s: list[float]
     num_prompt_tokens: int
     num_cached_tokens: int
+    finish_reason: str | None
 
     @property
     def first_token_s(self) -> float:
@@ -111,12 +149,13 @@ class Running:
     name: str
     port: int
     process_id: int
+    health_path: str = "/health"
 
     def is_healthy(self) -> bool:
         """Tell whether the model is loaded."""
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-            connection.request("GET", "/health")
+            connection.request("GET", self.health_path)
             return connection.getresponse().status == 200
         return False
 
@@ -132,19 +171,23 @@ class Running:
         options = {"stream": True, "stream_options": {"include_usage": True}}
         times_s: list[float] = []
         usage: dict[str, Any] = {}
+        finish_reason = None
         for line in self._post({"messages": messages, **_length(num_tokens), **options}):
             if not line.startswith(b"data: {"):
                 continue
             chunk = json.loads(line[6:])
             usage = chunk.get("usage") or usage
+            for choice in chunk["choices"]:
+                finish_reason = choice.get("finish_reason") or finish_reason
             if chunk["choices"] and chunk["choices"][0]["delta"].get("content"):
                 times_s.append(time.perf_counter())
                 on_piece(len(times_s))
         return Reply(
             asked_at_s=asked_at_s,
             times_s=times_s,
-            num_prompt_tokens=usage["prompt_tokens"],
+            num_prompt_tokens=usage.get("prompt_tokens", 0),
             num_cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0),
+            finish_reason=finish_reason,
         )
 
     def _post(self, body: dict[str, Any]) -> http.client.HTTPResponse:

@@ -1,6 +1,6 @@
 """Start to first token: a packed file against ``llama-server`` on the bare model, in turn, in one run.
 
-    .venv/bin/python -m tests.bench.start
+    .venv/bin/python -m tests.bench.start --rounds 5 --write docs
 
 Both get the same model, the same limit of 16,384 tokens of context and the same request through HTTP, sent again and
 again from the moment the process starts until the first token arrives. Both rearrange the weights in memory, as each
@@ -10,7 +10,6 @@ table of medians and ratios; ``--json`` prints every figure.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import http.client
 import json
@@ -25,12 +24,16 @@ from typing import TYPE_CHECKING
 
 from packer.runtimes.recipe import build_parts
 from packer.toolchain.build_cache import default_build_cache
+from tests.bench import records
+from tests.bench.machine import BusyMeter
 from tests.bench.peers import llama_server
 from tests.support import models, program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import argparse
+    from collections.abc import Callable, Iterator
 
+WARM, FIRST, PEER = "packed file, warm", "packed file, first start ever (unpacking included)", "llama-server"
 CONTEXT_TOKENS = 16384
 LIMIT_S = 120
 BODY = json.dumps(
@@ -70,25 +73,24 @@ def _ask(port: int) -> bool:
         connection.close()
 
 
-def measure(rounds: int) -> dict[str, list[float]]:
-    """Run everything in turn, ``rounds`` times; seconds by name."""
+def measure(results: records.Results, chosen: argparse.Namespace) -> None:
+    """Run everything in turn, in changing order; the first round warms up and is not kept."""
     model = models.benchmark_model(build_parts(default_build_cache(), lambda _text: None), "Q4_K_M")
-    peer = str(llama_server())
-    figures: dict[str, list[float]] = {"packed, warm": [], "packed, first start ever": [], "llama-server": []}
+    server = str(chosen.peer or llama_server())
     with tempfile.TemporaryDirectory() as scratch:
         packed = Path(scratch) / "chat"
         program.packer("build", model, "-o", packed).check_returncode()
-        runs: dict[str, Callable[[int], float]] = {
-            "packed, warm": lambda port: _packed(packed, Path(scratch) / "warm", port),
-            "packed, first start ever": lambda port: _packed(packed, Path(scratch) / f"cold{port}", port),
-            "llama-server": lambda port: _peer(peer, model, port),
-        }
-        for run in runs.values():
-            run(program.free_port())
-        for _ in range(rounds):
-            for name, run in runs.items():
-                figures[name].append(run(program.free_port()))
-    return figures
+        runs: list[tuple[str, Callable[[int], float]]] = [
+            (WARM, lambda port: _packed(packed, Path(scratch) / "warm", port)),
+            (FIRST, lambda port: _packed(packed, Path(scratch) / f"cold{port}", port)),
+            (PEER, lambda port: _peer(server, model, port)),
+        ]
+        for number in range(chosen.rounds + 1):
+            meter = BusyMeter()
+            figures = {name: run(program.free_port()) for name, run in (runs if number % 2 else runs[::-1])}
+            if number:
+                sys.stderr.write(f"round {number}: {figures}\n")
+                results.add(figures, meter.read())
 
 
 def _packed(packed: Path, cache: Path, port: int) -> float:
@@ -106,23 +108,16 @@ def _peer(server: str, model: Path, port: int) -> float:
     return first_token_s(command, port, {})
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description="Start to first token against llama-server")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    figures = measure(options.rounds)
-    if options.json:
-        sys.stdout.write(json.dumps(figures, indent=1) + "\n")
-        return
-    peer = figures["llama-server"]
-    sys.stdout.write(f"{'start to first token':26} {'median':>8} {'min':>8} {'max':>8}  ratio to llama-server\n")
-    for name, values in figures.items():
-        ratio = statistics.median(ours / theirs for ours, theirs in zip(values, peer, strict=True))
-        spread = f"{statistics.median(values):7.2f}s {min(values):7.2f}s {max(values):7.2f}s"
-        sys.stdout.write(f"{name:26} {spread}  {ratio:.2f}\n")
+def table(results: records.Results) -> Iterator[str]:
+    """Medians, the spread, and the median ratio of the pairs."""
+    yield "| | median | min | max | ratio to llama-server |"
+    yield "|---|---|---|---|---|"
+    for name in (WARM, FIRST, PEER):
+        times_s = [float(one[name]) for one in results.rounds]
+        ratio = records.median_ratio(results.rounds, name, PEER)
+        spread = " | ".join(f"{second:.2f} s" for second in (statistics.median(times_s), min(times_s), max(times_s)))
+        yield f"| {name} | {spread} | {ratio:.2f} |"
 
 
 if __name__ == "__main__":
-    main()
+    records.run("start", "Start to first token against llama-server", measure, table)

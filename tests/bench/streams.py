@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 STREAMS = (1, 2, 4, 8)
 NUM_TOKENS = 96
+WARM_UP_TOKENS = 16
 PROMPT_WORDS = 75
 
 
@@ -41,12 +42,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repack", action=BooleanOptionalAction, default=True, help="rearrange the weights in memory")
 
 
-def tokens_per_second(server: Running, num_streams: int, first: int) -> float:
+def tokens_per_second(server: Running, num_streams: int, first: int, num_tokens: int = NUM_TOKENS) -> float:
     """Generated tokens of all streams by the time they took together."""
     started = time.perf_counter()
     with ThreadPoolExecutor(num_streams) as pool:
         answers = pool.map(
-            lambda number: server.chat([user(words(PROMPT_WORDS, number))], NUM_TOKENS),
+            lambda number: server.chat([user(words(PROMPT_WORDS, number))], num_tokens),
             range(first, first + num_streams),
         )
         total = sum(answer["usage"]["completion_tokens"] for answer in answers)
@@ -54,7 +55,11 @@ def tokens_per_second(server: Running, num_streams: int, first: int) -> float:
 
 
 def measure(results: records.Results, chosen: argparse.Namespace) -> None:
-    """Measure every quantization; the first round of each warms up and is not kept."""
+    """Measure every quantization, in rounds for which both are started anew.
+
+    Where a process's memory happens to lie changes its speed by a tenth, for as long as it lives: rounds of the same
+    process would agree with each other and tell little.
+    """
     parts = build_parts(default_build_cache(), lambda _text: None)
     for quantization in chosen.quantizations:
         model = models.benchmark_model(parts, quantization)
@@ -62,38 +67,37 @@ def measure(results: records.Results, chosen: argparse.Namespace) -> None:
             packed = Path(scratch) / "chat"
             program.packer("build", model, "-o", packed).check_returncode()
             mine = packed_file("packed", packed, Path(scratch), repack=chosen.repack)
-            with (
-                mine.serving() as ours,
-                peer("llama-server", chosen.peer or llama_server(), model, repack=chosen.repack).serving() as theirs,
-            ):
-                compare(results, chosen, quantization, (ours, theirs))
+            for number in range(1, chosen.rounds + 1):
+                with (
+                    mine.serving() as ours,
+                    peer("llama-server", chosen.peer or llama_server(), model, repack=chosen.repack).serving() as other,
+                ):
+                    compare(results, chosen, {"quantization": quantization, "round": number}, (ours, other))
 
 
 def compare(
-    results: records.Results, chosen: argparse.Namespace, quantization: str, servers: tuple[Running, Running]
+    results: records.Results, chosen: argparse.Namespace, key: records.Round, servers: tuple[Running, Running]
 ) -> None:
-    """Ask both in turn, in changing order."""
-    for number in range(chosen.rounds + 1):
+    """Ask both in turn, in an order that changes from round to round, after a short warm-up."""
+    number = key["round"]
+    for server in servers:
         for num_streams in chosen.streams:
-            meter = BusyMeter(*(server.process_id for server in servers))
-            figures: dict[str, float] = {}
-            for server in servers if number % 2 else servers[::-1]:
-                used_s = cpu_seconds(server.process_id)
-                rate = tokens_per_second(server, num_streams, 10000 * number + 100 * num_streams)
-                figures[server.name] = rate
-                num_tokens = num_streams * NUM_TOKENS
-                figures[f"{server.name}, CPU ms a token"] = (
-                    (cpu_seconds(server.process_id) - used_s) * 1000 / num_tokens
-                )
-            if number == 0:
-                continue
-            ours, theirs = (figures[server.name] for server in servers)
-            sys.stderr.write(
-                f"{quantization}, {num_streams} streams, round {number}: "
-                f"{ours:.1f} against {theirs:.1f} tokens/s, ratio {ours / theirs:.2f}\n"
-            )
-            key = {"quantization": quantization, "streams": num_streams, "repack": chosen.repack}
-            results.add({**key, **figures}, meter.read())
+            tokens_per_second(server, num_streams, 10000 * number + 5000 + 100 * num_streams, WARM_UP_TOKENS)
+    for num_streams in chosen.streams:
+        meter = BusyMeter(*(server.process_id for server in servers))
+        figures: dict[str, float] = {}
+        for server in servers if number % 2 else servers[::-1]:
+            used_s = cpu_seconds(server.process_id)
+            rate = tokens_per_second(server, num_streams, 10000 * number + 100 * num_streams)
+            figures[server.name] = rate
+            num_tokens = num_streams * NUM_TOKENS
+            figures[f"{server.name}, CPU ms a token"] = (cpu_seconds(server.process_id) - used_s) * 1000 / num_tokens
+        ours, theirs = (figures[server.name] for server in servers)
+        sys.stderr.write(
+            f"{key['quantization']}, {num_streams} streams, round {number}: "
+            f"{ours:.1f} against {theirs:.1f} tokens/s, ratio {ours / theirs:.2f}\n"
+        )
+        results.add({**key, "streams": num_streams, "repack": chosen.repack, **figures}, meter.read())
 
 
 def table(results: records.Results) -> Iterator[str]:

@@ -183,3 +183,15 @@ def test_the_same_seed_gives_the_same_reply_whatever_runs_beside_it(real: RealEn
     first = ask(real, prompt, **FILTERS)
     assert ask(real, prompt, **FILTERS) == first
     assert ask(real, prompt, **{**FILTERS, "seed": 9}) != first
+
+
+def test_tokens_that_are_no_text_are_found_among_all(open_engine: Callable[..., RealEngine]) -> None:
+    real = open_engine()
+    model = real.encoder._model  # type: ignore[attr-defined]
+    api, groups = model.library.api, real.encoder.token_groups()
+    vocab = api.llama_model_get_vocab(model.pointer)
+    every = range(groups.count)
+    assert groups.count == api.llama_vocab_n_tokens(vocab)
+    assert groups.end == tuple(token for token in every if api.llama_vocab_is_eog(vocab, token)) != ()
+    control = [token for token in every if api.llama_vocab_is_control(vocab, token)]
+    assert groups.control == tuple(token for token in control if token not in groups.end)

@@ -91,6 +91,23 @@ def test_original_library_path_of_an_outer_start_is_not_inherited(packed: Packed
     assert "PACKER_ORIG_LD_LIBRARY_PATH" not in report.variables
 
 
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        (None, "glibc.malloc.hugetlb=1"),
+        ("", "glibc.malloc.hugetlb=1"),
+        ("glibc.malloc.arena_max=1", "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1"),
+        ("glibc.malloc.hugetlb=0", "glibc.malloc.hugetlb=0"),
+    ],
+)
+def test_large_allocations_get_huge_pages_unless_the_user_decided(
+    packed: Packed, before: str | None, expected: str
+) -> None:
+    variables = packed.run(**({} if before is None else {"GLIBC_TUNABLES": before})).variables
+    assert variables["GLIBC_TUNABLES"] == expected
+    assert variables.get("PACKER_ORIG_GLIBC_TUNABLES") == before
+
+
 def test_started_by_another_frozen_program_resets_its_bootloader(packed: Packed) -> None:
     assert packed.run(_PYI_ARCHIVE_FILE="/x").variables["PYINSTALLER_RESET_ENVIRONMENT"] == "1"
     assert "PYINSTALLER_RESET_ENVIRONMENT" not in packed.run().variables

@@ -60,6 +60,7 @@ class ScriptedRunner:
         self.packed_prompts: list[list[int]] = []
         self.can_restore = self.can_save = True
         self.num_loaded = 0
+        self.num_warm_ups = 0
 
     @property
     def decoded(self) -> list[list[int]]:
@@ -128,8 +129,9 @@ class ScriptedRunner:
         self.cells[target_id] = list(self.cells[source_id])
         return self.truncate(target_id, num_tokens)
 
-    def warm_up(self) -> None:
-        assert not any(self.cells.values()), "warmed up after work had begun"
+    def warm_up(self, cache_id: int) -> None:
+        assert not self.cells.get(cache_id), "warmed up with a sequence in use"
+        self.num_warm_ups += 1
 
     def restore(self, cache_id: int, index: int) -> bool:
         assert not self.cells.get(cache_id), "restored onto a sequence in use"

@@ -127,6 +127,7 @@ def test_answers_are_as_described(client: FlaskClient, path: str, method: str) -
 @pytest.mark.parametrize("path", STREAMING)
 def test_streams_are_as_described(client: FlaskClient, path: str) -> None:
     body = {**REQUESTS[path], "stream": True, "stream_options": {"include_usage": True}}
+    body |= {} if path == "/v1/messages" else {"logprobs": 2 if path == "/v1/completions" else True, "top_logprobs": 2}
     answer = client.post(path, json=body)
     assert answer.status_code == 200
     schema = schema_of(path, "post", 200, answer.mimetype)

@@ -122,7 +122,7 @@ def test_a_response_in_a_format(client: FlaskClient, engine: Engine) -> None:
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"),
         ({"tools": [{"type": "function"}]}, "tools[0].name"),
         ({"tool_choice": "required"}, "tool_choice"),
-        ({"tools": [TOOL], "tool_choice": {"type": "file_search"}}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": {"type": "file_search"}}, "tool_choice.type"),
         ({"tools": [TOOL], "tool_choice": {"type": "function", "name": "other"}}, "tool_choice.name"),
         ({"tools": [TOOL], "text": {"format": {"type": "json_object"}}}, "text.format"),
         ({"reasoning": {"effort": "huge"}}, "reasoning.effort"),
@@ -132,7 +132,10 @@ def test_a_response_in_a_format(client: FlaskClient, engine: Engine) -> None:
         ({"instructions": 5}, "instructions"),
         ({"previous_response_id": "resp_1"}, "previous_response_id"),
         ({"background": True}, "background"),
-        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"top_logprobs": 21}, "top_logprobs"),
+        ({"include": "message.output_text.logprobs"}, "include"),
+        ({"include": ["message.output_text.logprob"]}, "include"),
+        ({"include": [{}]}, "include"),
         ({"metadata": 5}, "metadata"),
         ({"text": {"format": 5}}, "text.format"),
         ({"text": {"format": {"type": "yaml"}}}, "text.format.type"),
@@ -202,6 +205,10 @@ def test_counting_tokens(client: FlaskClient) -> None:
     assert client.post("/v1/messages/count_tokens", json={"messages": HI}).get_json() == {"input_tokens": 2}
 
 
+def picture(source: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": [{"type": "image", "source": source}]}]}
+
+
 @pytest.mark.parametrize(
     ("fields", "word"),
     [
@@ -210,6 +217,13 @@ def test_counting_tokens(client: FlaskClient) -> None:
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "system", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "messages[0].content[0].source"),
+        (picture(None), "messages[0].content[0].source: expected an object"),
+        (picture({}), "source.type: expected base64 or url, found None"),
+        (picture({"type": "cloud", "url": "x"}), "source.type: expected base64 or url, found 'cloud'"),
+        (picture({"type": "file", "file_id": "file_1"}), "source.type: file: no files are kept here"),
+        (picture({"type": "base64"}), "source.data: expected a string"),
+        (picture({"type": "url"}), "source.url: expected a string"),
+        (picture({"type": "url", "url": "https://example.com/cat.png"}), "fetches no addresses"),
         ({"system": 5}, "system"),
         ({"system": {}}, "system"),
         ({"tools": [{}]}, "tools[0].name"),

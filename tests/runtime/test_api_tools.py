@@ -216,6 +216,8 @@ def test_a_response_with_a_call(tool_client: FlaskClient) -> None:
     assert (call["type"], call["name"], call["status"]) == ("function_call", "look", "completed")
     assert json.loads(call["arguments"]) == {"place": "here"}
     assert body["tools"][0]["name"] == "look"
+    thought = reasoning["content"][0]["text"]
+    assert body["usage"]["output_tokens_details"] == {"reasoning_tokens": len(thought)}
 
 
 @with_reply(REPLY)
@@ -230,8 +232,21 @@ def test_a_streamed_response_with_a_call(tool_client: FlaskClient) -> None:
     (last,) = [event for event in found if event["type"] == "response.function_call_arguments.done"]
     assert json.loads("".join(pieces)) == json.loads(last["arguments"]) == {"place": "here"}
     assert found[-1]["type"] == "response.completed"
-    whole = respond(tool_client).get_json()["output"]
-    assert [item["type"] for item in found[-1]["response"]["output"]] == [item["type"] for item in whole]
+    whole = respond(tool_client).get_json()
+    assert [item["type"] for item in found[-1]["response"]["output"]] == [item["type"] for item in whole["output"]]
+    assert found[-1]["response"]["usage"]["output_tokens_details"] == whole["usage"]["output_tokens_details"]
+
+
+@with_reply(REPLY)
+def test_log_probabilities_of_thoughts_are_not_those_of_the_text(tool_client: FlaskClient) -> None:
+    fields = {"include": ["message.output_text.logprobs"]}
+    _, said, _ = respond(tool_client, **fields).get_json()["output"]
+    tokens = "".join(entry["token"] for entry in said["content"][0]["logprobs"])
+    assert "hm" not in tokens
+    assert "See:" in tokens
+    found = events(respond(tool_client, **fields, stream=True))
+    (streamed,) = [item for item in found[-1]["response"]["output"] if item["type"] == "message"]
+    assert streamed["content"][0]["logprobs"] == said["content"][0]["logprobs"]
 
 
 def test_items_of_the_input_become_messages(client: FlaskClient, encoder: ByteEncoder) -> None:

@@ -128,11 +128,15 @@ def test_a_long_text_is_cut_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.docx", b"PK\x03\x04" + bytes(50), "a.docx: is an archive or Office document; text, source code and PDF"),
-        ("a.exe", b"MZ" + bytes(50), "a.exe: is a program"),
-        ("a.bin", bytes(50), "a.bin: is not text"),
-        ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(9), "a.png: is a picture, and the model in this file can't see"),
-        ("a.webp", b"RIFF\x00\x00\x00\x00WEBPVP8 ", "a.webp: is a picture"),
+        (
+            "a.docx",
+            b"PK\x03\x04" + bytes(50),
+            "a.docx: this is an archive or Office document; text, source code and PDF",
+        ),
+        ("a.exe", b"MZ" + bytes(50), "a.exe: this is a program"),
+        ("a.bin", bytes(50), "a.bin: this is not text"),
+        ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(9), "a.png: this is a picture, and the model in this file can't see"),
+        ("a.webp", b"RIFF\x00\x00\x00\x00WEBPVP8 ", "a.webp: this is a picture"),
         ("a.txt", b"x" * ((20 << 20) + 1), "a.txt: has 20.0 MiB; at most 20 MiB"),
     ],
 )

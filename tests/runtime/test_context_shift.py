@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from runtime.engine.context_shift import can_shift, num_to_drop, shortened
 from runtime.engine.engine import fitted
 from runtime.engine.errors import PromptTooLongError, ReplyTooLongError
+from runtime.engine.pictures import PromptPicture
 from runtime.engine.sampling import SamplingParams
 from runtime.engine.sequence import GenerationRequest
 from tests.support.recording import record_requests
@@ -21,6 +23,13 @@ if TYPE_CHECKING:
     from flask.testing import FlaskClient
 
     from runtime.engine.engine import Engine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    num_tokens: int = 6
+    num_positions: int = 6
+    is_non_causal: bool = False
 
 
 def request(num_prompt: int, **more: Any) -> GenerationRequest:
@@ -59,8 +68,17 @@ def test_with_shifting_nothing_is() -> None:
 
 
 def test_a_beginning_that_leaves_no_room_is_refused_all_the_same() -> None:
-    with pytest.raises(PromptTooLongError):
+    with pytest.raises(PromptTooLongError, match=r"200 tokens .* holds 64, .* its system prompt of 60 tokens;"):
         fitted(request(200, num_keep=60), 64, shifts=True)
+
+
+@pytest.mark.parametrize("shifts", [True, False])
+def test_pictures_are_named_where_they_are_in_the_way(shifts: bool) -> None:
+    seen = request(200, pictures=(PromptPicture(start=5, rows=Rows()),))
+    with pytest.raises(PromptTooLongError, match="200 tokens long and the context holds 64") as caught:
+        fitted(seen, 64, shifts=shifts)
+    assert ("because of its pictures" in str(caught.value)) == shifts
+    assert fitted(seen, 201, shifts=shifts) == seen
 
 
 @pytest.mark.parametrize("shift", [True, False])

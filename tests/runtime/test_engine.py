@@ -319,3 +319,21 @@ def test_how_busy_it_is(engine: Engine, runner: Any) -> None:
     assert engine.current_load().num_running == 1
     runner.gate = None
     assert [read(handle)[0] for handle in handles] == ["hello"] * 3
+
+
+def test_who_comes_during_the_warm_up_ends_it(runner_class: Any) -> None:
+    runner = runner_class()
+    began = threading.Event()
+
+    def warm_up(_cache_id: int) -> None:
+        began.set()
+        assert runner.interrupted.wait(5), "the request waits for the warm-up"
+
+    runner.warm_up = warm_up
+    engine = Engine(lambda _progress: runner)
+    engine.start()
+    try:
+        assert began.wait(5)
+        assert read(engine.submit(request([10, 11, 12])))[0] == "hello"
+    finally:
+        assert engine.stop()

@@ -152,6 +152,42 @@ def test_streamed_completions_of_several_prompts_keep_them_apart(client: FlaskCl
         assert all(alternative == {} for choice in own for alternative in choice["logprobs"]["top_logprobs"])
 
 
+def respond(client: FlaskClient, **fields: Any) -> Any:
+    answer = client.post("/v1/responses", json={"input": "hi", "include": ["message.output_text.logprobs"], **fields})
+    assert answer.status_code == 200, answer.get_data()
+    return answer
+
+
+def test_a_model_response_has_them_with_its_text(client: FlaskClient) -> None:
+    body = respond(client, top_logprobs=2).get_json()
+    described = body["output"][0]["content"][0]["logprobs"]
+    assert described == chat(client, top_logprobs=2).get_json()["choices"][0]["logprobs"]["content"]
+    assert body["top_logprobs"] == 2
+    alone = respond(client, include=None, top_logprobs=2).get_json()
+    assert alone["output"][0]["content"][0]["logprobs"] == described
+    included = respond(client).get_json()["output"][0]["content"][0]["logprobs"]
+    assert [(entry["token"], entry["top_logprobs"]) for entry in included] == [(letter, []) for letter in "hello"]
+    unasked = respond(client, include=["reasoning.encrypted_content"], top_logprobs=0).get_json()
+    assert unasked["output"][0]["content"][0]["logprobs"] == []
+
+
+def test_a_streamed_model_response_leaves_bytes_to_the_parts(client: FlaskClient) -> None:
+    found = pieces(respond(client, stream=True, top_logprobs=1))
+    deltas = [event for event in found if event["type"] == "response.output_text.delta"]
+    assert [entry["token"] for event in deltas for entry in event["logprobs"]] == list("hello")
+    (done,) = [event for event in found if event["type"] == "response.output_text.done"]
+    assert done["logprobs"] == [entry for event in deltas for entry in event["logprobs"]]
+    assert done["logprobs"][0] == {
+        "token": "h",
+        "logprob": -1 / (ord("h") + 1),
+        "top_logprobs": [{"token": "h", "logprob": -1 / (ord("h") + 1)}],
+    }
+    parts = [event["part"] for event in found if event["type"].startswith("response.content_part")]
+    whole = found[-1]["response"]["output"][0]["content"][0]
+    assert parts == [{**whole, "text": "", "logprobs": []}, whole]
+    assert [entry["bytes"] for entry in whole["logprobs"]] == [[byte] for byte in b"hello"]
+
+
 @pytest.mark.parametrize("address", ["/v1/chat/completions", "/v1/completions"])
 def test_the_description_knows_them(client: FlaskClient, address: str) -> None:
     document = client.get("/openapi.json").get_json()

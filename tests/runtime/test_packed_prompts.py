@@ -33,6 +33,30 @@ def test_the_first_request_reads_only_what_is_new(runner_class: Any) -> None:
     assert bench.worker.num_prompt_tokens_run == 3
 
 
+def test_it_is_there_before_the_first_request(runner_class: Any) -> None:
+    bench = bench_with(runner_class, PROMPT, [9] * 30)
+    bench.worker.warm_up()
+    bench.check()
+    assert bench.runner.num_warm_ups == 1
+    assert bench.worker.cache.num_idle_cells == 40
+    bench.runner.can_restore = False
+    assert reused_by(bench, [*PROMPT, 50, 51, 52]) == 40
+    assert reused_by(bench, [*PROMPT, 60, 61, 62]) == 40
+
+
+@pytest.mark.parametrize(("can_restore", "context_tokens"), [(False, 128), (True, 64)])
+def test_without_room_for_it_or_when_it_fails_the_cache_stays_empty(
+    runner_class: Any, can_restore: bool, context_tokens: int
+) -> None:
+    bench = bench_with(runner_class, PROMPT, context_tokens=context_tokens)
+    bench.runner.can_restore = can_restore
+    bench.worker.warm_up()
+    bench.check()
+    assert not bench.worker.cache.entries
+    bench.submit([1, 2])
+    bench.run()
+
+
 def test_the_last_token_is_always_read(runner_class: Any) -> None:
     assert reused_by(bench_with(runner_class, PROMPT), PROMPT) == 39
 

@@ -41,6 +41,7 @@ def test_children_get_the_environment_from_before_the_launcher() -> None:
         "HOME": "/home/me",
         "LD_LIBRARY_PATH": "/cache/lib",
         "PACKER_ORIG_LD_LIBRARY_PATH": "/opt/lib",
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
         "PACKER_BUNDLE": "/chat",
         "PACKER_CACHE_ENTRY": "/cache",
         "_PYI_ARCHIVE_FILE": "x",

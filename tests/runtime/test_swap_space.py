@@ -109,3 +109,57 @@ def test_idle_chats_get_out_of_the_way_of_a_long_reply(runner_class: Any) -> Non
     for chat in chats:
         assert reused_by(bench, [*chat, 3]) >= len(chat)
     assert bench.worker.num_prompt_tokens_run - before <= 3 * len(chats)
+
+
+def test_while_nothing_runs_all_but_the_last_chat_get_out_of_the_way(runner_class: Any) -> None:
+    runner = runner_class(b"x" * 10, context_tokens=8192, batch_tokens=512)
+    runner.num_cached = 8
+    bench = Bench(runner)
+    chats = [[number, *[7] * 400] for number in range(20, 23)]
+    for chat in chats:
+        reused_by(bench, chat)
+    for num_left in (2, 1):
+        assert bench.worker.is_untidy
+        bench.worker.tidy()
+        assert len(bench.worker.cache.entries) == num_left
+    assert not bench.worker.is_untidy
+    bench.worker.tidy()
+    for chat in reversed(chats):
+        assert reused_by(bench, [*chat, 3]) >= len(chat)
+    assert bench.runner.num_loaded == 2
+
+
+def test_short_chats_and_running_ones_are_left_where_they_are(runner_class: Any) -> None:
+    runner = runner_class(context_tokens=8192, batch_tokens=512)
+    runner.num_cached = 8
+    bench = Bench(runner)
+    for number in range(20, 23):
+        reused_by(bench, [number] * 40)
+    assert not bench.worker.is_untidy
+    for number in range(30, 33):
+        reused_by(bench, [number] * 400)
+    bench.submit([1, 2, 3])
+    bench.step()
+    assert not bench.worker.is_untidy
+
+
+def test_a_memory_that_can_not_be_copied_is_tried_once(runner_class: Any) -> None:
+    runner = runner_class(context_tokens=8192, batch_tokens=512)
+    runner.num_cached, runner.can_save = 8, False
+    bench = Bench(runner)
+    for number in range(20, 23):
+        reused_by(bench, [number] * 400)
+    bench.worker.tidy()
+    assert not bench.worker.is_untidy
+    assert len(bench.worker.cache.entries) == 3
+
+
+def test_chats_that_share_most_of_their_cells_stay_together(runner_class: Any) -> None:
+    """A copy of each would hold the long beginning that they share many times over."""
+    runner = runner_class(context_tokens=8192, batch_tokens=512)
+    runner.num_cached = 8
+    bench = Bench(runner)
+    for number in range(20, 24):
+        reused_by(bench, [*[7] * 1000, *[number] * 100])
+    assert not bench.worker.is_untidy
+    assert len(bench.worker.cache.entries) == 4

@@ -339,6 +339,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("poison"), st.integers(1, 5)),
     st.tuples(st.just("fail"), st.integers(1, 3)),
     st.tuples(st.just("step"), st.integers(1, 10)),
+    st.tuples(st.just("run and tidy"), st.integers(1, 3)),
 )
 
 
@@ -388,6 +389,10 @@ def test_any_order_of_arrivals_cancels_and_failures(
             handles[value % len(handles)][0].cancel()
         elif action == "fail":
             failures[0] = value + 1
+        elif action == "run and tidy":
+            bench.run()
+            for _ in range(value):
+                bench.worker.space.tidy()
         else:
             for _ in range(value if action == "step" else 0):
                 bench.step()

@@ -1,4 +1,4 @@
-"""A model of 4.6 GB that takes a few kilobytes: real headers, real tensor descriptions, and a hole for the weights."""
+"""Models of gigabytes that take a few kilobytes: real headers, real tensor descriptions, and a hole for the weights."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ CONTEXT_LENGTH = 2048
 ALIGNMENT_BYTES = 32
 
 
-def write_sparse_model(path: Path) -> int:
-    """Write a Llama-architecture GGUF whose weights, F32, are all zero; return its size in bytes."""
+def write_sparse_model(path: Path, *, layers: int = LAYERS, half: bool = False) -> int:
+    """Write a Llama-architecture GGUF whose weights are all zero; return its size in bytes, by default 4.6 GB.
+
+    The weights are F32, or the matrices F16 with ``half``.
+    """
     import gguf
     import numpy as np
 
     tokens, scores, types = tiny_model.vocabulary()
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name("Sparse model")
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16 if half else gguf.LlamaFileType.ALL_F32)
     writer.add_context_length(CONTEXT_LENGTH)
     writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
+    writer.add_block_count(layers)
     writer.add_feed_forward_length(FEED_FORWARD)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)
@@ -38,9 +41,10 @@ def write_sparse_model(path: Path) -> int:
     writer.add_token_scores(scores)
     writer.add_token_types(types)
     weights_bytes = 0
-    for name, shape in _shapes(len(tokens)).items():
-        size_bytes = 4 * int(np.prod(shape))
-        writer.add_tensor_info(name, shape, np.dtype(np.float32), size_bytes)
+    for name, shape in _shapes(len(tokens), layers).items():
+        kind = np.dtype(np.float16 if half and len(shape) > 1 else np.float32)
+        size_bytes = kind.itemsize * int(np.prod(shape))
+        writer.add_tensor_info(name, shape, kind, size_bytes)
         weights_bytes += -(-size_bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -51,7 +55,7 @@ def write_sparse_model(path: Path) -> int:
     return header_bytes + weights_bytes
 
 
-def _shapes(num_tokens: int) -> dict[str, tuple[int, ...]]:
+def _shapes(num_tokens: int, layers: int) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor by its GGUF name; matrices as (rows, columns)."""
     kv_width = WIDTH * KV_HEADS // HEADS
     shapes: dict[str, tuple[int, ...]] = {
@@ -70,6 +74,6 @@ def _shapes(num_tokens: int) -> dict[str, tuple[int, ...]]:
         "attn_norm": (WIDTH,),
         "ffn_norm": (WIDTH,),
     }
-    for layer in range(LAYERS):
+    for layer in range(layers):
         shapes |= {f"blk.{layer}.{name}.weight": shape for name, shape in layer_shapes.items()}
     return shapes

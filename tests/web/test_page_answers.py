@@ -134,9 +134,21 @@ def test_files_that_cannot_be_attached_say_why(chat: Page, program: FakeProgram)
     chat.locator("#attach-input").set_input_files([text_file("big.txt", "x" * (2 << 20))])
     expect(problem).to_have_text("big.txt has 2 MiB; at most 1 MiB can be attached.")
     chat.locator("#attach-input").set_input_files([text_file("broken.pdf", "no", "application/pdf")])
-    expect(problem).to_contain_text("broken.pdf was not attached: broken.pdf: expected a PDF")
+    expect(problem).to_contain_text("broken.pdf was not attached: expected a PDF")
     expect(chat.locator("#attachments .attachment")).to_have_count(0)
     assert program.uploads == ["broken.pdf"]
+
+
+def test_each_file_that_cannot_be_attached_is_told_until_the_next_message(chat: Page) -> None:
+    problem = chat.locator("#attach-problem")
+    picture = {"name": "p.png", "mimeType": "image/png", "buffer": PIXEL}
+    chat.locator("#attach-input").set_input_files([picture, text_file("broken.pdf", "no", "application/pdf")])
+    expect(problem.locator("span")).to_have_count(2)
+    expect(problem.locator("span").first).to_contain_text("reads no images")
+    expect(problem.locator("span").last).to_contain_text("broken.pdf was not attached")
+    send(chat, "Never mind")
+    expect_state(chat, "done")
+    expect(problem).to_be_hidden()
 
 
 def test_images_go_to_a_model_that_sees(page: Page, server: FakeServer, program: FakeProgram) -> None:

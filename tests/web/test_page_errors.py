@@ -11,7 +11,7 @@ from tests.web.page_driver import answer, expect_state, send
 def test_error_is_shown_in_the_conversation_and_retry_asks_again(chat: Page, program: FakeProgram) -> None:
     program.failures = [(503, "8 requests are waiting <b>already</b>; try again", "queue_full")]
     send(chat, "Hello")
-    expect(answer(chat).locator(".notice-error p")).to_have_text("8 requests are waiting <b>already</b>; try again")
+    expect(answer(chat).locator(".notice-error p")).to_have_text("8 requests are waiting <b>already</b>; try again.")
     expect_state(chat, "failed")
     answer(chat).get_by_role("button", name="Retry").click()
     expect(answer(chat).locator(".prose")).to_have_text(DEFAULT_REPLY)

@@ -169,6 +169,8 @@ def test_delete_can_be_undone(filled: Page, program: FakeProgram) -> None:
     expect(row_of(filled, "Whales")).to_have_count(0)
     expect(filled.locator(".message")).to_have_count(0)
     assert len(program.kept.chats) == 3
+    top_px = filled.locator("#composer").evaluate("box => box.getBoundingClientRect().top")
+    assert filled.locator("#toast").evaluate("box => box.getBoundingClientRect().bottom") <= top_px
     filled.locator("#toast").get_by_role("button", name="Undo").click()
     expect(row_of(filled, "Whales")).to_be_visible()
     expect(answer(filled)).to_contain_text("Krill")
@@ -199,13 +201,69 @@ def test_all_chats_are_exported_and_imported(filled: Page, program: FakeProgram,
     assert len(program.kept.chats) == 8
 
 
-def test_what_another_browser_changed_is_seen(filled: Page, program: FakeProgram) -> None:
+COMES_BACK = {
+    "tab": "() => document.dispatchEvent(new Event('visibilitychange'))",
+    "window": "() => window.dispatchEvent(new Event('focus'))",
+}
+"""How a page learns that its reader looks at it again."""
+
+
+@pytest.mark.parametrize("way", COMES_BACK)
+def test_what_another_browser_changed_is_seen(filled: Page, program: FakeProgram, way: str) -> None:
+    open_chat(filled, "Whales")
+    expect(answer(filled)).to_contain_text("Krill")
+    whales = next(chat for chat in program.kept.chats.values() if chat["title"] == "Whales")
+    program.kept.add_message(whales, role="user", content="And how much?")
+    growing = program.kept.add_message(whales, role="assistant", content="Tonnes", state="streaming")
+    filled.evaluate(COMES_BACK[way])
+    expect(answer(filled).locator(".prose")).to_have_text("Tonnes")
+    expect_state(filled, "stopped")
+    growing |= {"content": "Tonnes of it.", "state": "done"}
+    filled.evaluate(COMES_BACK[way])
+    expect(answer(filled).locator(".prose")).to_have_text("Tonnes of it.")
+    expect_state(filled, "done")
+
+
+def test_what_another_browser_changed_is_seen_while_nobody_does_anything(filled: Page, program: FakeProgram) -> None:
+    filled.clock.install()
+    filled.reload()
     open_chat(filled, "Whales")
     whales = next(chat for chat in program.kept.chats.values() if chat["title"] == "Whales")
     program.kept.add_message(whales, role="user", content="And how much?")
-    program.kept.add_message(whales, role="assistant", content="Tonnes.")
-    filled.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
-    expect(answer(filled)).to_contain_text("Tonnes.")
+    filled.clock.run_for(11_000)
+    expect(filled.locator(".message-user").last).to_contain_text("And how much?")
+
+
+def test_a_message_being_edited_is_left_in_peace(filled: Page, program: FakeProgram) -> None:
+    open_chat(filled, "Whales")
+    whales = next(chat for chat in program.kept.chats.values() if chat["title"] == "Whales")
+    filled.locator(".message-user").hover()
+    filled.locator(".message-user").get_by_role("button", name="Edit").click()
+    filled.locator(".editor textarea").fill("What do they eat?")
+    program.kept.add_message(whales, role="user", content="And how much?")
+    with filled.expect_response(re.compile("/api/chats\\?query=")):
+        filled.evaluate(COMES_BACK["window"])
+    expect(filled.locator(".editor textarea")).to_have_value("What do they eat?")
+    filled.get_by_role("button", name="Cancel").click()
+    filled.evaluate(COMES_BACK["window"])
+    expect(filled.locator(".message-user").last).to_contain_text("And how much?")
+
+
+def test_what_could_not_be_saved_is_not_replaced_by_what_is_kept(chat: Page, program: FakeProgram) -> None:
+    program.reply = ["One ", "two"]
+    program.gate.clear()
+    send(chat, "Count")
+    until(lambda: bool(program.kept.saves), "the beginning was saved")
+    program.kept.refusal = (507, "the disk is full")
+    program.gate.set()
+    expect_state(chat, "done")
+    expect(chat.locator("#chats-note")).to_contain_text("could not be saved: the disk is full")
+    program.kept.refusal = None
+    assert program.kept.only_chat()["messages"][1]["content"] != "One two"
+    chat.evaluate(COMES_BACK["window"])
+    until(lambda: program.kept.only_chat()["messages"][1]["content"] == "One two", "the rest was saved")
+    expect(answer(chat).locator(".prose")).to_have_text("One two")
+    expect_state(chat, "done")
 
 
 def test_what_could_not_be_saved_is_told_and_saved_later(chat: Page, program: FakeProgram) -> None:

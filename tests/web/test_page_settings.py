@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -134,6 +136,28 @@ def test_quit_ends_the_program_and_says_so(chat: Page, program: FakeProgram) -> 
     expect(chat.locator("#machine")).to_be_hidden()
     expect(chat.locator("#composer-input")).to_be_hidden()
     expect(answer(chat).locator(".prose")).to_have_text(DEFAULT_REPLY)
+
+
+def test_what_is_left_after_quitting_on_a_phone(chat: Page) -> None:
+    chat.set_viewport_size({"width": 375, "height": 740})
+    chat.locator("#open-sidebar").click()
+    chat.get_by_role("button", name="Machine").click()
+    expect(chat.locator("#quit")).to_be_in_viewport(ratio=1)
+    expect(chat.locator("#machine-close")).to_be_in_viewport(ratio=1)
+    chat.locator("#quit").click()
+    expect(chat.locator("#ended")).to_be_visible()
+    expect(chat.locator("#stage")).not_to_have_attribute("inert", re.compile(""))
+    expect(chat.get_by_role("button")).to_have_count(0)
+
+
+def test_settings_can_be_saved_without_scrolling(chat: Page) -> None:
+    chat.set_viewport_size({"width": 375, "height": 500})
+    chat.locator("#open-sidebar").click()
+    chat.locator("#open-settings").click()
+    expect(chat.locator("#settings-save")).to_be_in_viewport(ratio=1)
+    chat.locator("#system-prompt").fill("Be brief.")
+    chat.locator("#settings-save").click()
+    expect(chat.locator("#settings")).to_be_hidden()
 
 
 def test_more_sampling_settings_are_sent(chat: Page, program: FakeProgram) -> None:

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.web.fake_api import DEFAULT_REPLY, FakeProgram, FakeServer
-from tests.web.page_driver import answer
+from tests.web.page_driver import answer, send
 
 
 def test_shows_progress_until_the_model_is_loaded(page: Page, server: FakeServer, program: FakeProgram) -> None:
@@ -39,6 +39,16 @@ def test_title_and_model_come_from_the_program(chat: Page) -> None:
     expect(chat).to_have_title("Harbour Help")
     expect(chat.locator("h1")).to_have_text("Harbour Help")
     expect(chat.locator("#model-name")).to_have_text("Harbour 7B Instruct")
+
+
+def test_the_model_is_named_once(page: Page, server: FakeServer, program: FakeProgram) -> None:
+    program.info["title"] = program.info["model"]["name"]
+    page.goto(server.address)
+    expect(page.locator("h1")).to_have_text("Harbour 7B Instruct")
+    expect(page.locator("#model-name")).to_have_text("Q4_K_M")
+    send(page, "Hello")
+    expect(page.locator("h1")).to_have_text("Hello")
+    expect(page.locator("#model-name")).to_have_text("Harbour 7B Instruct")
 
 
 def test_greeting_and_starters_when_the_file_has_them(page: Page, server: FakeServer, program: FakeProgram) -> None:

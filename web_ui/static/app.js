@@ -50,7 +50,10 @@ class App {
     hasFiles: () => this.#attach.hasFiles,
   });
   #welcome = new Welcome({ onStarter: (text) => this.#send(text) });
-  #connection = new Connection({ onBack: () => void this.#refresh() });
+  #connection = new Connection({
+    onBack: () => void this.#refresh(),
+    onCalm: () => void this.#sidebar?.refresh(),
+  });
   #machine = new MachinePanel({ onEnded: () => this.#ended(), onOpen: () => void this.#refresh() });
   #code = new CodeDialog();
   #meter = new ContextMeter();
@@ -141,7 +144,6 @@ class App {
     const info = this.#info;
     if (!info) return;
     byId("brand", HTMLElement).textContent = info.title;
-    byId("model-name", HTMLElement).textContent = modelLine(info);
     this.#view.assistantName = info.title;
     this.#settings.load(info);
     this.#machine.show(info);
@@ -156,6 +158,7 @@ class App {
     const title = this.#workspace?.current.title ?? "";
     const name = this.#info?.title ?? t("chat");
     byId("title", HTMLElement).textContent = title || name;
+    byId("model-name", HTMLElement).textContent = this.#info ? modelLine(this.#info, title || name) : "";
     document.title = title ? `${title} · ${name}` : name;
   }
 
@@ -225,6 +228,7 @@ class App {
 
   #ended() {
     this.#connection.stop();
+    this.#drawer.done();
     this.#workspace?.stopAll();
     document.title = t("ended.title", { title: this.#info?.title ?? "" });
     document.documentElement.dataset.state = "ended";
@@ -234,11 +238,12 @@ class App {
 
 /**
  * @param {Info} info
- * @returns {string} the model, unless the title says it already
+ * @param {string} heading what stands above
+ * @returns {string} the model, unless the heading says it already
  */
-function modelLine({ title, model }) {
+function modelLine({ model }, heading) {
   const name = String(model?.name ?? "");
-  return name === title ? String(model?.quantization ?? "") : name;
+  return name === heading ? String(model?.quantization ?? "") : name;
 }
 
 const preferences = new Preferences();

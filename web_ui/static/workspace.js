@@ -89,15 +89,11 @@ export class Workspace {
     const chat = this.current;
     if (chat.busy || !chat.last) return;
     await this.#saver.settled(chat);
-    if (chat.everyMessage.some(({ id }) => id === null)) {
-      // Nothing is taken from the store before what it lacks is there.
-      this.#saver.pathChanged(chat);
-      return;
-    }
-    if (!chat.id) return;
+    // Nothing is taken from the store before what it lacks is there.
+    if (this.#saver.saveAgain(chat) || !chat.id) return;
     const stored = await this.#store.get(chat.id);
-    const isSame = chat.everyMessage.length === stored.messages.length && chat.title === stored.title;
-    if (!isSame && chat === this.current && !chat.busy) this.#show(this.#chatOf(stored));
+    const other = this.#chatOf(stored);
+    if (!isSame(chat, other) && chat === this.current && !chat.busy) this.#show(other);
   }
 
   /**
@@ -195,4 +191,21 @@ export class Workspace {
     chat.load(stored);
     return chat;
   }
+}
+
+/**
+ * @param {Chat} chat
+ * @param {Chat} other
+ * @returns {boolean} whether both say the same, in the same state
+ */
+function isSame(chat, other) {
+  const theirs = new Map(other.everyMessage.map((message) => [message.id, message]));
+  return (
+    chat.title === other.title &&
+    chat.everyMessage.length === theirs.size &&
+    chat.everyMessage.every(({ id, content, state }) => {
+      const one = theirs.get(id);
+      return one?.content === content && one.state === state;
+    })
+  );
 }

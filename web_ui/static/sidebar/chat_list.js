@@ -34,6 +34,8 @@ export class ChatList {
   #current = null;
   /** @type {ReadonlySet<string>} */
   #writing = new Set();
+  /** What was last asked to be shown, so that nothing is drawn anew under the pointer that has not changed. */
+  #shown = "";
   #timer = 0;
 
   /** @param {ChatListHandlers} handlers */
@@ -62,6 +64,9 @@ export class ChatList {
    * @param {ReadonlySet<string>} writing those in which an answer is being written
    */
   show(chats, current, writing) {
+    const shown = JSON.stringify([chats, current, [...writing], this.query]);
+    if (shown === this.#shown) return;
+    this.#shown = shown;
     this.#chats = chats;
     this.#current = current;
     this.#writing = writing;
@@ -105,13 +110,13 @@ export class ChatList {
     open.dir = "auto";
     open.dataset.chat = chat.id;
     open.addEventListener("click", () => this.#handlers.onOpen(chat.id));
-    if (chat.snippet && this.query) open.append(element("span", "chat-snippet", chat.snippet));
+    if (chat.snippet && this.query) open.append(element("span", "chat-snippet", withoutMarks(chat.snippet)));
     if (chat.id === this.#current) open.setAttribute("aria-current", "true");
     const more = iconButton(
       t("chats.more", { title: chat.title || t("chats.untitled") }),
       icon("more"),
       "action chat-more",
-      () => this.#openMenu(chat, row, more),
+      () => this.#openMenu(chat, more),
     );
     more.setAttribute("aria-haspopup", "menu");
     const row = element("li", "chat-row", open, more);
@@ -124,13 +129,12 @@ export class ChatList {
 
   /**
    * @param {ChatSummary} chat
-   * @param {HTMLElement} row
    * @param {HTMLElement} anchor
    */
-  #openMenu(chat, row, anchor) {
+  #openMenu(chat, anchor) {
     const { onPin, onFile, onExport, onDelete } = this.#handlers;
     openMenu(anchor, [
-      { label: t("chats.rename"), onChoose: () => this.#rename(chat, row) },
+      { label: t("chats.rename"), onChoose: () => this.#rename(chat) },
       { label: t(chat.pinned ? "chats.unpin" : "chats.pin"), onChoose: () => onPin(chat) },
       { label: t("chats.file"), onChoose: () => onFile(chat) },
       { label: t("chats.export_markdown"), onChoose: () => onExport(chat, "markdown") },
@@ -139,11 +143,11 @@ export class ChatList {
     ]);
   }
 
-  /**
-   * @param {ChatSummary} chat
-   * @param {HTMLElement} row
-   */
-  #rename(chat, row) {
+  /** @param {ChatSummary} chat */
+  #rename(chat) {
+    // The list may have been drawn anew since its menu was opened.
+    const row = this.#rowOf(chat.id)?.closest(".chat-row");
+    if (!row) return;
     const field = element("input", "chat-rename");
     field.value = chat.title;
     field.dir = "auto";
@@ -195,4 +199,12 @@ export class ChatList {
     } else return;
     event.preventDefault();
   }
+}
+
+/**
+ * @param {string} snippet a piece of Markdown
+ * @returns {string} its words alone
+ */
+function withoutMarks(snippet) {
+  return snippet.replace(/\*\*|__|`+|^[#>\s]+/g, "");
 }

@@ -63,9 +63,7 @@ export class Sidebar {
       for (const file of files) void this.#try(() => this.#take(file));
     });
     window.addEventListener("popstate", () => void this.#try(() => this.#openFromAddress()));
-    document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) void this.refresh();
-    });
+    window.addEventListener("focus", () => void this.refresh());
     document.addEventListener("keydown", (event) => this.#keyPressed(event));
   }
 
@@ -77,13 +75,17 @@ export class Sidebar {
 
   /** Writes everything anew, as after a change of language. */
   render() {
+    this.#showNote();
+    this.#list.render();
+  }
+
+  #showNote() {
     const { isKept } = this.#workspace.store;
     const notes = [isKept ? "" : [t("chats.not_kept"), this.#why].filter(Boolean).join(" "), this.#problem].filter(
       Boolean,
     );
     this.#note.hidden = notes.length === 0;
     this.#note.textContent = notes.join(" ");
-    this.#list.render();
   }
 
   /** Fetches the list again, soon. */
@@ -92,9 +94,10 @@ export class Sidebar {
     void this.#fetch();
   }
 
-  /** Looks what other browsers have changed. */
+  /** Looks what other browsers have changed; a message that is being edited stays in its place. */
   async refresh() {
-    await Promise.all([this.#fetch(), this.#workspace.refresh().catch(() => undefined)]);
+    const isEditing = document.querySelector(".editor") !== null;
+    await Promise.all([this.#fetch(), isEditing ? null : this.#workspace.refresh().catch(() => undefined)]);
   }
 
   /** @param {string} text says why a chat could not be kept */
@@ -114,9 +117,10 @@ export class Sidebar {
         const chats = await this.#workspace.store.list(this.#list.query);
         this.#list.show(chats, this.#workspace.current.id, this.#workspace.writing);
       }
-      this.render();
+      this.#showNote();
     } catch (error) {
-      this.problem(error instanceof Error ? error.message : String(error));
+      // What could not be saved matters more than a list that is not new.
+      if (!this.#problem) this.problem(error instanceof Error ? error.message : String(error));
     } finally {
       this.#fetching = false;
     }

@@ -22,6 +22,8 @@ export class Saver {
   #queues = new WeakMap();
   /** @type {WeakMap<Message, number>} when an open message was last saved */
   #saved_ms = new WeakMap();
+  /** @type {WeakSet<Message>} changed since they were last saved */
+  #unsaved = new WeakSet();
   #store;
   #onSaved;
   #onProblem;
@@ -97,6 +99,18 @@ export class Saver {
   }
 
   /**
+   * Tries again to save what could not be.
+   * @param {Chat} chat
+   * @returns {boolean} whether there was anything
+   */
+  saveAgain(chat) {
+    const unsaved = chat.everyMessage.filter((message) => message.id === null || this.#unsaved.has(message));
+    if (unsaved.length > 0) this.pathChanged(chat);
+    for (const message of unsaved) this.#saveMessage(chat, message);
+    return unsaved.length > 0;
+  }
+
+  /**
    * @param {Chat} chat
    * @returns {Promise<void>} settled when all is saved that can be
    */
@@ -109,9 +123,16 @@ export class Saver {
    * @param {Message} message
    */
   #saveMessage(chat, message) {
+    this.#unsaved.add(message);
     this.#enqueue(chat, async () => {
       const id = await this.#ensureMessage(chat, message);
-      if (chat.id) await this.#store.changeMessage(chat.id, id, changingFields(message));
+      this.#unsaved.delete(message);
+      try {
+        if (chat.id) await this.#store.changeMessage(chat.id, id, changingFields(message));
+      } catch (error) {
+        this.#unsaved.add(message);
+        throw error;
+      }
     });
   }
 

@@ -6,7 +6,7 @@
 
 import { readFile } from "../api/attachments.js";
 import { announce } from "../announcer.js";
-import { byId } from "../dom.js";
+import { byId, element } from "../dom.js";
 import { t } from "../i18n.js";
 import { attachmentChip, sizeText } from "./attachment_chips.js";
 import { fitPicture } from "./fit_picture.js";
@@ -61,6 +61,7 @@ export class Attach {
   take() {
     const read = this.#entries.flatMap((entry) => (entry.read ? [entry.read] : []));
     this.#entries = [];
+    this.#forgetProblems();
     this.#render();
     return read;
   }
@@ -69,7 +70,7 @@ export class Attach {
   add(files) {
     const limits = this.#limits;
     if (!limits) return;
-    this.#say("");
+    this.#forgetProblems();
     for (const file of files) {
       if (file.type.startsWith("image/") && !limits.images) this.#say(t("attach.no_images", { why: limits.why }));
       else if (file.size > limits.max_bytes) {
@@ -91,7 +92,7 @@ export class Attach {
       announce(t("attach.added", { name: file.name }));
     } catch (error) {
       if (!entry.controller.signal.aborted)
-        this.#say(t("attach.failed", { name: file.name, reason: error instanceof Error ? error.message : "" }));
+        this.#say(t("attach.failed", { name: file.name, reason: reasonOf(error, file.name) }));
       this.#entries = this.#entries.filter((other) => other !== entry);
     }
     this.#render();
@@ -116,10 +117,15 @@ export class Attach {
     byId("composer-input", HTMLTextAreaElement).focus();
   }
 
-  /** @param {string} problem */
+  /** @param {string} problem one of perhaps several */
   #say(problem) {
-    this.#problem.hidden = problem === "";
-    this.#problem.textContent = problem;
+    this.#problem.hidden = false;
+    this.#problem.append(element("span", "", problem));
+  }
+
+  #forgetProblems() {
+    this.#problem.hidden = true;
+    this.#problem.replaceChildren();
   }
 
   /**
@@ -132,4 +138,14 @@ export class Attach {
     document.documentElement.classList.toggle("dropping", isOver);
     if (event.type === "drop") this.add([...event.dataTransfer.files]);
   }
+}
+
+/**
+ * @param {unknown} error
+ * @param {string} name of the file
+ * @returns {string} why it was refused, without the name that is said anyway
+ */
+function reasonOf(error, name) {
+  const reason = error instanceof Error ? error.message : "";
+  return reason.startsWith(`${name}: `) ? reason.slice(name.length + 2) : reason;
 }

@@ -18,9 +18,12 @@ export class Connection {
   #running = false;
   #onBack;
 
-  /** @param {{onBack: () => void}} handlers */
-  constructor({ onBack }) {
+  #onCalm;
+
+  /** @param {{onBack: () => void, onCalm: () => void}} handlers told that it is back, and each time that all is well */
+  constructor({ onBack, onCalm }) {
     this.#onBack = onBack;
+    this.#onCalm = onCalm;
     document.addEventListener("visibilitychange", () => {
       if (!document.hidden) this.checkNow();
     });
@@ -50,7 +53,7 @@ export class Connection {
     if (!this.#running) return;
     if (this.#banner.textContent !== problem) this.#banner.textContent = problem;
     this.#banner.hidden = problem === "";
-    if (this.#lost && problem === "") this.#onBack();
+    if (problem === "") (this.#lost ? this.#onBack : this.#onCalm)();
     this.#lost = problem !== "";
     this.#schedule();
   }

@@ -17,6 +17,8 @@ import { errorText } from "./message_facts.js";
 
 /** How many messages are shown at once when a chat is opened; the earlier ones follow while nobody waits. */
 const AT_ONCE = 12;
+/** How many of those are added at a time: each time costs styles and layout of the whole page anew. */
+const EARLIER_AT_ONCE = 48;
 const IDLE_TIMEOUT_MS = 100;
 
 export class ConversationView {
@@ -84,14 +86,17 @@ export class ConversationView {
     const work = () => {
       if (!this.#chat || numShown !== this.#numShown) return;
       const end = this.#first;
-      this.#first = Math.max(0, end - AT_ONCE);
+      this.#first = Math.max(0, end - EARLIER_AT_ONCE);
       const path = this.#path(this.#chat).slice(this.#first, end);
       this.#list.prepend(...path.map((message) => this.#viewOf(message).element));
       this.#place(this.#chat, path);
       this.#showEarlier(numShown);
     };
-    if ("requestIdleCallback" in window) requestIdleCallback(work, { timeout: IDLE_TIMEOUT_MS });
-    else setTimeout(work, 0);
+    // What is there already is drawn first.
+    requestAnimationFrame(() => {
+      if ("requestIdleCallback" in window) requestIdleCallback(work, { timeout: IDLE_TIMEOUT_MS });
+      else setTimeout(work, 0);
+    });
   }
 
   /**

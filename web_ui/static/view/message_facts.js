@@ -42,7 +42,9 @@ export function shortTime(time_ms) {
 export function noticeNodes(message, retry, proceed) {
   const retryButton = retry ? [button(t("message.retry"), "button", retry)] : [];
   const proceedButton = proceed ? [button(t("message.continue"), "button", proceed)] : [];
-  if (message.state === "failed") return [notice("notice notice-error", errorText(message.error), ...retryButton)];
+  if (message.state === "failed") {
+    return [notice("notice notice-error", sentence(errorText(message.error)), ...retryButton)];
+  }
   const isEmpty = message.content === "" && message.tool_calls.length === 0;
   if (message.state === "stopped")
     return [notice("notice", t("message.stopped"), ...(isEmpty ? retryButton : proceedButton))];
@@ -69,8 +71,17 @@ function notice(className, text, ...controls) {
 export function errorText(error) {
   if (error instanceof UnreachableError) return t("error.unreachable", { reason: error.message });
   if (error instanceof ApiError && error.code === "context_length_exceeded")
-    return `${error.message}\n${t("error.too_long")}`;
+    return `${sentence(error.message)}\n${t("error.too_long")}`;
   if (error instanceof ApiError) return error.message;
   const reason = error instanceof Error ? error.message : "";
   return reason ? t("error.page", { reason }) : t("error.failed");
+}
+
+/**
+ * @param {string} message as the API words them
+ * @returns {string} with a capital letter and a full stop
+ */
+function sentence(message) {
+  const text = message.charAt(0).toUpperCase() + message.slice(1);
+  return /[.!?]$/.test(text) ? text : `${text}.`;
 }
