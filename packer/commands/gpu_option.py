@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from packer.runtimes.backends import BackendStore, StoredBackend
 
-AUTO, NONE = "auto", "none"
+AUTO, NONE, METAL = "auto", "none", "metal"
 SMALLEST_MODEL_BYTES = 64_000_000
 """Below this a model is fast enough on any processor, and a GPU would only make the file larger."""
 
@@ -31,6 +31,11 @@ def parse_backends(text: str) -> tuple[str, ...] | None:
     if names == [NONE]:
         return ()
     for name in names:
+        if name == METAL:
+            raise click.UsageError(
+                f"--gpu {text}: Metal, the GPU interface of macOS, can only be built on a Mac, and packed files do not "
+                f"run there; expected auto, none, or one or more of {', '.join(BACKENDS)}"
+            )
         if name not in BACKENDS:
             raise click.UsageError(
                 f"--gpu {text}: {name!r} is no backend; expected auto, none, or one or more of {', '.join(BACKENDS)}, "
@@ -50,7 +55,7 @@ def backends_for(wanted: tuple[str, ...] | None, targets: Sequence[str], model_b
 
     store = BackendStore(runtimes=default_store())
     if wanted is not None:
-        return tuple(_backend(store, name, target) for target in targets for name in wanted)
+        return tuple(one for name in wanted for one in _named(store, name, targets))
     if model_bytes < SMALLEST_MODEL_BYTES:
         return ()
     try:
@@ -61,10 +66,28 @@ def backends_for(wanted: tuple[str, ...] | None, targets: Sequence[str], model_b
         return ()
 
 
+def _named(store: BackendStore, name: str, targets: Sequence[str]) -> list[StoredBackend]:
+    """The backend for every one of ``targets`` that it is made for; where it is for none, say why by building it."""
+    from packer.runtimes.gpu_libraries import GPU_LIBRARIES
+
+    possible = [target for target in targets if target in GPU_LIBRARIES[name].targets or store.find(name, target)]
+    left_out = [target for target in targets if target not in possible]
+    if possible and left_out:
+        click.echo(f"The {name} backend is packed for {', '.join(possible)}, not for {', '.join(left_out)}.", err=True)
+    return [_backend(store, name, target) for target in possible or targets]
+
+
 def _backend(store: BackendStore, name: str, target: str) -> StoredBackend:
+    from packer.runtimes.gpu_libraries import GPU_LIBRARIES
+
     found = store.find(name, target)
     if found is not None:
         return found
+    if GPU_LIBRARIES[name].takes_long and target in GPU_LIBRARIES[name].targets:
+        raise BuildError(
+            f"--gpu {name}: the {name} backend is not built yet, which takes an hour or so; build it once with "
+            f"packer runtimes build --gpu {name}, or pack with --gpu vulkan"
+        )
     click.echo(f"The {name} backend for {target} is not built yet; building it (some minutes, once).", err=True)
     with step_progress(f"{name} backend {target}") as note:
         return store.build(name, target, note)

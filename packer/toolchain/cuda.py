@@ -4,8 +4,8 @@ It carries no cuBLAS: a small stand-in of ours (``packer/toolchain/cublas``) is 
 copy where there is one. The CUDA runtime is linked in as well and opens the driver when it is first asked for a device,
 so the library loads on any machine and finds no devices where there is no driver.
 
-Code that runs on this machine's processor is compiled by the system's g++ (NVIDIA's compiler accepts neither zig's clang
-nor its C++ library), with that compiler's own libraries linked in. An interrupted build goes on where it stopped: what is
+Code for this machine's processor is compiled by the system's g++ (NVIDIA's compiler accepts neither zig's clang nor its
+C++ library), with that compiler's own libraries linked in. An interrupted build goes on where it stopped: what is
 compiled stays in the cache until the library is complete.
 """
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import filelock
 
-from packer.errors import BuildError
+from packer.errors import BuildError, InputError
 from packer.toolchain import process
 from packer.toolchain.build_cache import digest_of, digest_of_files
 from packer.toolchain.cuda_toolkit import code_flags, cuda_toolkit, parse_architectures, toolkit_digest
@@ -28,16 +28,18 @@ from packer.toolchain.llama_cpp import LINUX
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from packer.toolchain.build_cache import BuildCache
     from packer.toolchain.cuda_toolkit import CudaToolkit
     from packer.toolchain.llama_cpp import BuildTools
 
 RECIPE = 1
-TARGET = "linux-x86_64"
+CUDA_TARGET = "linux-x86_64"
 LIBRARY_NAME = "libggml-cuda.so"
 STAND_IN = Path(__file__).parent / "cublas"
 DEFAULT_ARCHITECTURES = ("75-real", "80-real", "90-virtual")
 """Turing; Ampere and Ada; and for everything since, what its driver compiles at first use."""
 
+CHOICE_FILE = "cuda-architectures.txt"
 LINKER_FLAGS = "-Wl,-s -Wl,--exclude-libs,ALL -static-libstdc++ -static-libgcc"
 OPTIONS = {
     "CMAKE_SHARED_LINKER_FLAGS": LINKER_FLAGS,
@@ -61,7 +63,7 @@ def cuda_backend(
 
     Raises BuildError.
     """
-    if target != TARGET:
+    if target != CUDA_TARGET:
         raise BuildError(
             f"the CUDA backend for {target} can't be built here: NVIDIA's compiler for Windows needs Microsoft's; "
             "--gpu vulkan works with NVIDIA's driver there"
@@ -83,6 +85,20 @@ def cuda_backend(
 def stand_in_files() -> list[Path]:
     """The sources of what stands in for cuBLAS."""
     return sorted(path for path in STAND_IN.iterdir() if path.suffix in {".cu", ".cuh", ".h"})
+
+
+def choose_architectures(cache: BuildCache, architectures: Sequence[str]) -> None:
+    """Remember what to build for, and so which build counts as the one at hand."""
+    cache.root.mkdir(parents=True, exist_ok=True)
+    (cache.root / CHOICE_FILE).write_text(",".join(architectures) + "\n", encoding="ascii")
+
+
+def chosen_architectures(cache: BuildCache) -> tuple[str, ...]:
+    """Return what was chosen when the backend was last built, the default where it never was."""
+    try:
+        return parse_architectures((cache.root / CHOICE_FILE).read_text(encoding="utf-8").strip())
+    except (OSError, ValueError, InputError):
+        return DEFAULT_ARCHITECTURES
 
 
 def host_compiler() -> tuple[Path, Path]:
@@ -145,7 +161,9 @@ def _copy_changed(files: Sequence[Path], directory: Path) -> None:
 
 def _environment(toolkit: CudaToolkit) -> dict[str, str]:
     """The environment of the build, without what would lead to a toolkit of the system."""
-    kept = {name: value for name, value in process.clean_environment().items() if not name.startswith(IGNORED_VARIABLES)}
+    kept = {
+        name: value for name, value in process.clean_environment().items() if not name.startswith(IGNORED_VARIABLES)
+    }
     return kept | {"PATH": f"{toolkit.root / 'bin'}:{kept.get('PATH', '')}", "CUDA_PATH": str(toolkit.root)}
 
 

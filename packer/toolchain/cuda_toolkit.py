@@ -1,7 +1,7 @@
-"""NVIDIA's compiler for CUDA, fetched from PyPI by the hashes in ``packer/locks/cuda.txt``, as a toolkit that CMake knows.
+"""NVIDIA's compiler for CUDA, fetched from PyPI by the hashes in ``packer/locks/cuda.txt``, as a toolkit for CMake.
 
-Nothing of it is installed and nothing of the system's own toolkit, if there is one, is used. The wheels share one folder,
-``nvidia/cu13``; it lacks a link or two that programs expect. cuBLAS, the largest part of a usual toolkit, is not in it.
+Nothing of it is installed, and a toolkit of the system, if there is one, is not used. The wheels share one folder,
+``nvidia/cu13``; it lacks a link that programs expect. cuBLAS, the largest part of a usual toolkit, is not in it.
 """
 
 from __future__ import annotations
@@ -110,12 +110,12 @@ def parse_architectures(text: str) -> tuple[str, ...]:
                 f"CUDA architecture {name!r}: expected one of {known}, alone or with -real or -virtual behind it, "
                 "such as 80-virtual"
             )
-    newest = {form: max((_number(name) for name in names if not name.endswith(form)), default=0)
-              for form in ("-real", "-virtual")}  # fmt: skip
-    if 0 < newest["-real"] < newest["-virtual"]:
+    virtual = max((_number(name) for name in names if not name.endswith("-real")), default=0)
+    real = max((_number(name) for name in names if not name.endswith("-virtual")), default=0)
+    if 0 < virtual < real:
         raise InputError(
-            f"CUDA architectures {text}: later cards would run the code of {newest['-real']}-virtual as if it were made "
-            f"for {newest['-virtual']}; make the newest one virtual as well, or none"
+            f"CUDA architectures {text}: later cards would compile {virtual}-virtual and expect what {real} "
+            f"can do; add {real}-virtual, or leave out all virtual ones"
         )
     return tuple(sorted(names, key=lambda name: (_number(name), name)))
 

@@ -1,43 +1,28 @@
 /*
  * Stands in for cuBLAS: forwards to the system's copy where there is one, else computes with one plain kernel.
  *
- * Quantized models with flash attention hardly come here; what does are matrices in halves or floats. The kernel works
- * on tiles of 16 by 16 in shared memory and accumulates floats. Matrices stand column by column, as everywhere in BLAS.
+ * Quantized models with flash attention hardly come here; what does are matrices in halves or floats, such as models
+ * that are not quantized. What is not offered is refused with a status, never computed wrongly.
  */
 #include "cublas_v2.h"
+#include "launch.cuh"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
 #include <dlfcn.h>
 
 #include <new>
 
+#ifndef SYSTEM_COPIES
+#define SYSTEM_COPIES "libcublas.so.13", "libcublas.so.12"
+#endif
+
 namespace {
 
-constexpr int TILE = 16;
-constexpr int MOST_BLOCKS = 65535;
-const char *const SYSTEM_COPIES[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so"};
-
-/* Where the matrices of a batch are: `pointers` on the device, or one beginning and a stride in elements. */
-struct Operand {
-    const void *base;
-    const void *const *pointers;
-    long long stride;
-    cudaDataType_t type;
-    int leading;
-    bool transposed;
-};
-
-struct Product {
-    Operand a, b, c;
-    int m, n, k, count;
-    float alpha, beta;
-};
+const char *const NAMES[] = {SYSTEM_COPIES};
 
 void *system_copy()
 {
     static void *const library = []() -> void * {
-        for (const char *name : SYSTEM_COPIES) {
+        for (const char *name : NAMES) {
             if (void *found = dlopen(name, RTLD_NOW | RTLD_LOCAL)) {
                 return found;
             }
@@ -53,106 +38,7 @@ template <typename Function> Function in_system_copy(Function, const char *name)
     return library == nullptr ? nullptr : reinterpret_cast<Function>(dlsym(library, name));
 }
 
-__device__ size_t size_of(cudaDataType_t type)
-{
-    return type == CUDA_R_32F ? 4 : 2;
-}
-
-__device__ const void *matrix(const Operand &operand, int batch)
-{
-    if (operand.pointers != nullptr) {
-        return operand.pointers[batch];
-    }
-    return static_cast<const char *>(operand.base) + operand.stride * batch * size_of(operand.type);
-}
-
-__device__ float load(const void *values, cudaDataType_t type, size_t index)
-{
-    switch (type) {
-    case CUDA_R_16F:
-        return __half2float(static_cast<const __half *>(values)[index]);
-    case CUDA_R_16BF:
-        return __bfloat162float(static_cast<const __nv_bfloat16 *>(values)[index]);
-    default:
-        return static_cast<const float *>(values)[index];
-    }
-}
-
-__device__ void store(void *values, cudaDataType_t type, size_t index, float value)
-{
-    switch (type) {
-    case CUDA_R_16F:
-        static_cast<__half *>(values)[index] = __float2half(value);
-        break;
-    case CUDA_R_16BF:
-        static_cast<__nv_bfloat16 *>(values)[index] = __float2bfloat16(value);
-        break;
-    default:
-        static_cast<float *>(values)[index] = value;
-    }
-}
-
-/* The element in `row` and `column` of an operand after its transposition, zero outside. */
-__device__ float element(const Operand &operand, const void *values, int row, int column, int rows, int columns)
-{
-    if (row >= rows || column >= columns) {
-        return 0.0f;
-    }
-    const size_t index = operand.transposed ? static_cast<size_t>(row) * operand.leading + column
-                                            : static_cast<size_t>(column) * operand.leading + row;
-    return load(values, operand.type, index);
-}
-
-__global__ void multiply(Product product)
-{
-    __shared__ float left[TILE][TILE + 1], right[TILE][TILE + 1];
-    const int row = blockIdx.x * TILE + threadIdx.x, column = blockIdx.y * TILE + threadIdx.y;
-    for (int batch = blockIdx.z; batch < product.count; batch += gridDim.z) {
-        const void *a = matrix(product.a, batch), *b = matrix(product.b, batch);
-        void *c = const_cast<void *>(matrix(product.c, batch));
-        float sum = 0.0f;
-        for (int start = 0; start < product.k; start += TILE) {
-            left[threadIdx.x][threadIdx.y] =
-                element(product.a, a, row, start + threadIdx.y, product.m, product.k);
-            right[threadIdx.x][threadIdx.y] =
-                element(product.b, b, start + threadIdx.x, column, product.k, product.n);
-            __syncthreads();
-            for (int step = 0; step < TILE; step++) {
-                sum += left[threadIdx.x][step] * right[step][threadIdx.y];
-            }
-            __syncthreads();
-        }
-        if (row < product.m && column < product.n) {
-            const size_t index = static_cast<size_t>(column) * product.c.leading + row;
-            const float before = product.beta == 0.0f ? 0.0f : product.beta * load(c, product.c.type, index);
-            store(c, product.c.type, index, product.alpha * sum + before);
-        }
-    }
-}
-
-/* Solve x * upper = alpha * row for one row of `b` a thread. */
-__global__ void solve_upper(int m, int n, float alpha, const float *const *a, int lda, float *const *b, int ldb,
-                            int count)
-{
-    const int row = blockIdx.x * blockDim.x + threadIdx.x;
-    for (int batch = blockIdx.y; row < m && batch < count; batch += gridDim.y) {
-        const float *upper = a[batch];
-        float *x = b[batch];
-        for (int column = 0; column < n; column++) {
-            float sum = alpha * x[static_cast<size_t>(column) * ldb + row];
-            for (int step = 0; step < column; step++) {
-                sum -= x[static_cast<size_t>(step) * ldb + row] * upper[static_cast<size_t>(column) * lda + step];
-            }
-            x[static_cast<size_t>(column) * ldb + row] = sum / upper[static_cast<size_t>(column) * lda + column];
-        }
-    }
-}
-
-bool is_known(cudaDataType_t type)
-{
-    return type == CUDA_R_16F || type == CUDA_R_16BF || type == CUDA_R_32F;
-}
-
+/* The factors are halves where halves are computed with, floats else, and stand in this processor's memory. */
 float scalar(const void *value, cublasComputeType_t compute)
 {
     return compute == CUBLAS_COMPUTE_16F ? __half2float(*static_cast<const __half *>(value))
@@ -161,18 +47,13 @@ float scalar(const void *value, cublasComputeType_t compute)
 
 } // namespace
 
-/* `real` is the system copy's handle, if there is one. */
+/* `real` is the system copy's handle, if there is one; nobody else ever sees it. */
 struct cublasContext {
     cudaStream_t stream;
     cublasHandle_t real;
 };
 
 namespace {
-
-cublasStatus_t launched()
-{
-    return cudaGetLastError() == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
-}
 
 cublasStatus_t run(cublasHandle_t handle, const Product &product)
 {
@@ -182,18 +63,18 @@ cublasStatus_t run(cublasHandle_t handle, const Product &product)
     if (product.m <= 0 || product.n <= 0 || product.count <= 0) {
         return CUBLAS_STATUS_SUCCESS;
     }
-    const int depth = product.count < MOST_BLOCKS ? product.count : MOST_BLOCKS;
-    const dim3 grid((product.m + TILE - 1) / TILE, (product.n + TILE - 1) / TILE, depth), block(TILE, TILE);
-    multiply<<<grid, block, 0, handle->stream>>>(product);
-    return launched();
+    return launch(product, handle->stream) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
 } // namespace
 
+/* Leave the function by the system copy's one of that name, where there is one. */
 #define FORWARD(name, ...)                                                                                             \
     if (handle->real != nullptr) {                                                                                     \
-        auto real = in_system_copy(&name, #name);                                                                      \
-        return real == nullptr ? CUBLAS_STATUS_NOT_SUPPORTED : real(handle->real, __VA_ARGS__);                        \
+        static const auto real = in_system_copy(&name, #name);                                                         \
+        if (real != nullptr) {                                                                                         \
+            return real(handle->real, __VA_ARGS__);                                                                    \
+        }                                                                                                              \
     }
 
 extern "C" {
@@ -249,8 +130,10 @@ const char *cublasGetStatusString(cublasStatus_t status)
         return "the operation is not supported without a system copy of cuBLAS";
     case CUBLAS_STATUS_EXECUTION_FAILED:
         return "the GPU failed to execute";
+    case CUBLAS_STATUS_ALLOC_FAILED:
+        return "out of memory";
     default:
-        return "cuBLAS failed";
+        return "the system's copy of cuBLAS failed";
     }
 }
 
@@ -338,12 +221,11 @@ cublasStatus_t cublasStrsmBatched(cublasHandle_t handle, cublasSideMode_t side, 
         diagonal != CUBLAS_DIAG_NON_UNIT) {
         return CUBLAS_STATUS_NOT_SUPPORTED;
     }
-    if (m > 0 && n > 0 && count > 0) {
-        constexpr int THREADS = 128;
-        const dim3 grid((m + THREADS - 1) / THREADS, count < MOST_BLOCKS ? count : MOST_BLOCKS);
-        solve_upper<<<grid, THREADS, 0, handle->stream>>>(m, n, *alpha, a, lda, b, ldb, count);
+    if (m <= 0 || n <= 0 || count <= 0) {
+        return CUBLAS_STATUS_SUCCESS;
     }
-    return launched();
+    const Solution solution = {a, b, m, n, lda, ldb, count, *alpha};
+    return launch(solution, handle->stream) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 
 } // extern "C"
