@@ -84,7 +84,7 @@ def _build_backends(names: str, target: str, architectures: str | None, output: 
         raise click.UsageError(f"--gpu {names}: name the backends to build, with -o only one")
     if target not in TARGETS:
         raise InputError(f"{target}: unknown target; this packer builds {', '.join(TARGETS)}")
-    _choose_architectures(wanted, architectures)
+    _choose_architectures(wanted, target, architectures)
     for name in wanted:
         with step_progress(f"{name} backend {target}") as note:
             backend = BackendStore(runtimes=default_store()).build(name, target, note)
@@ -94,14 +94,16 @@ def _build_backends(names: str, target: str, architectures: str | None, output: 
         click.echo(f"{target}  {backend.backend_id[:12]}  {size}  {name} ready")
 
 
-def _choose_architectures(wanted: tuple[str, ...], architectures: str | None) -> None:
+def _choose_architectures(wanted: tuple[str, ...], target: str, architectures: str | None) -> None:
+    from packer.runtimes.gpu_libraries import GPU_LIBRARIES
     from packer.runtimes.store import default_store
     from packer.toolchain.cuda import DEFAULT_ARCHITECTURES, choose_architectures
     from packer.toolchain.cuda_toolkit import parse_architectures
 
     if "cuda" in wanted:
         chosen = parse_architectures(architectures) if architectures is not None else DEFAULT_ARCHITECTURES
-        choose_architectures(default_store().cache, chosen)
+        if target in GPU_LIBRARIES["cuda"].targets:
+            choose_architectures(default_store().cache, chosen)
     elif architectures is not None:
         raise click.UsageError("--cuda-architectures: only with --gpu cuda")
 
