@@ -55,7 +55,10 @@ def backends_for(wanted: tuple[str, ...] | None, targets: Sequence[str], model_b
 
     store = BackendStore(runtimes=default_store())
     if wanted is not None:
-        return tuple(one for name in wanted for one in _named(store, name, targets))
+        places = [(name, target) for name in wanted for target in _possible(store, name, targets)]
+        for name, target in places:
+            _refuse_long_build(store, name, target)
+        return tuple(_backend(store, name, target) for name, target in places)
     if model_bytes < SMALLEST_MODEL_BYTES:
         return ()
     try:
@@ -66,28 +69,33 @@ def backends_for(wanted: tuple[str, ...] | None, targets: Sequence[str], model_b
         return ()
 
 
-def _named(store: BackendStore, name: str, targets: Sequence[str]) -> list[StoredBackend]:
-    """The backend for every one of ``targets`` that it is made for; where it is for none, say why by building it."""
+def _possible(store: BackendStore, name: str, targets: Sequence[str]) -> Sequence[str]:
+    """Those of ``targets`` that the backend is made for; where it is for none, all: building it says why."""
     from packer.runtimes.gpu_libraries import GPU_LIBRARIES
 
     possible = [target for target in targets if target in GPU_LIBRARIES[name].targets or store.find(name, target)]
     left_out = [target for target in targets if target not in possible]
     if possible and left_out:
         click.echo(f"The {name} backend is packed for {', '.join(possible)}, not for {', '.join(left_out)}.", err=True)
-    return [_backend(store, name, target) for target in possible or targets]
+    return possible or targets
 
 
-def _backend(store: BackendStore, name: str, target: str) -> StoredBackend:
+def _refuse_long_build(store: BackendStore, name: str, target: str) -> None:
+    """Raise BuildError for a backend that is missing and would take an hour, before anything else is built."""
     from packer.runtimes.gpu_libraries import GPU_LIBRARIES
 
-    found = store.find(name, target)
-    if found is not None:
-        return found
-    if GPU_LIBRARIES[name].takes_long and target in GPU_LIBRARIES[name].targets:
+    library = GPU_LIBRARIES[name]
+    if library.takes_long and target in library.targets and store.find(name, target) is None:
         raise BuildError(
             f"--gpu {name}: the {name} backend is not built yet, which takes an hour or so; build it once with "
             f"packer runtimes build --gpu {name}, or pack with --gpu vulkan"
         )
+
+
+def _backend(store: BackendStore, name: str, target: str) -> StoredBackend:
+    found = store.find(name, target)
+    if found is not None:
+        return found
     click.echo(f"The {name} backend for {target} is not built yet; building it (some minutes, once).", err=True)
     with step_progress(f"{name} backend {target}") as note:
         return store.build(name, target, note)
