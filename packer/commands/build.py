@@ -75,7 +75,12 @@ def _parse_size(_context: click.Context, _option: click.Parameter, text: str | N
     "auto: unless it would take more than 10% of the model.",
 )
 @click.option(
-    "--gpu", default="auto", show_default=True, metavar="NAMES", help="GPU backends to pack: vulkan, or none."
+    "--gpu",
+    default="auto",
+    show_default=True,
+    metavar="NAMES",
+    help="GPU backends to pack: vulkan (drives all cards), cuda (NVIDIA's, for Linux; build it first with packer "
+    "runtimes build --gpu cuda), both, separated by a comma, or none.",
 )
 @click.option(
     "--target",

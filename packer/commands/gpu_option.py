@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from packer.runtimes.backends import BackendStore, StoredBackend
 
-AUTO, NONE = "auto", "none"
+AUTO, NONE, METAL = "auto", "none", "metal"
 SMALLEST_MODEL_BYTES = 64_000_000
 """Below this a model is fast enough on any processor, and a GPU would only make the file larger."""
 
@@ -31,6 +31,11 @@ def parse_backends(text: str) -> tuple[str, ...] | None:
     if names == [NONE]:
         return ()
     for name in names:
+        if name == METAL:
+            raise click.UsageError(
+                f"--gpu {text}: Metal, the GPU interface of macOS, can only be built on a Mac, and packed files do not "
+                f"run there; expected auto, none, or one or more of {', '.join(BACKENDS)}"
+            )
         if name not in BACKENDS:
             raise click.UsageError(
                 f"--gpu {text}: {name!r} is no backend; expected auto, none, or one or more of {', '.join(BACKENDS)}, "
@@ -50,7 +55,10 @@ def backends_for(wanted: tuple[str, ...] | None, targets: Sequence[str], model_b
 
     store = BackendStore(runtimes=default_store())
     if wanted is not None:
-        return tuple(_backend(store, name, target) for target in targets for name in wanted)
+        places = [(name, target) for name in wanted for target in _possible(store, name, targets)]
+        for name, target in places:
+            _refuse_long_build(store, name, target)
+        return tuple(_backend(store, name, target) for name, target in places)
     if model_bytes < SMALLEST_MODEL_BYTES:
         return ()
     try:
@@ -59,6 +67,29 @@ def backends_for(wanted: tuple[str, ...] | None, targets: Sequence[str], model_b
         first = str(error).partition("\n")[0]
         click.echo(f"GPU support is left out ({first}); --gpu none says so beforehand.", err=True)
         return ()
+
+
+def _possible(store: BackendStore, name: str, targets: Sequence[str]) -> Sequence[str]:
+    """Those of ``targets`` that the backend is made for; where it is for none, all: building it says why."""
+    from packer.runtimes.gpu_libraries import GPU_LIBRARIES
+
+    possible = [target for target in targets if target in GPU_LIBRARIES[name].targets or store.find(name, target)]
+    left_out = [target for target in targets if target not in possible]
+    if possible and left_out:
+        click.echo(f"The {name} backend is packed for {', '.join(possible)}, not for {', '.join(left_out)}.", err=True)
+    return possible or targets
+
+
+def _refuse_long_build(store: BackendStore, name: str, target: str) -> None:
+    """Raise BuildError for a backend that is missing and would take an hour, before anything else is built."""
+    from packer.runtimes.gpu_libraries import GPU_LIBRARIES
+
+    library = GPU_LIBRARIES[name]
+    if library.takes_long and target in library.targets and store.find(name, target) is None:
+        raise BuildError(
+            f"--gpu {name}: the {name} backend is not built yet, which takes an hour or so; build it once with "
+            f"packer runtimes build --gpu {name}, or pack with --gpu vulkan"
+        )
 
 
 def _backend(store: BackendStore, name: str, target: str) -> StoredBackend:

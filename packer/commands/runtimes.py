@@ -44,15 +44,28 @@ def list_runtimes(as_json: bool) -> None:
 
 @runtimes.command("build", epilog="Example:\n\n  packer runtimes build linux-x86_64 -o linux.runtime")
 @click.argument("target", default="linux-x86_64")
-@click.option("--gpu", metavar="NAMES", help="Build GPU backends instead: vulkan.")
+@click.option(
+    "--gpu",
+    metavar="NAMES",
+    help="Build GPU backends instead: vulkan (some minutes), cuda (an hour or so; goes on where it was interrupted).",
+)
+@click.option(
+    "--cuda-architectures",
+    metavar="LIST",
+    help="What --gpu cuda makes code for: compute capabilities times ten, separated by commas; NN-real runs at once on "
+    "cards of that generation, NN-virtual is compiled by the driver of any later card at first use. "
+    "[default: 75-real,80-real,90-virtual]",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Also copy the runtime file here.")
-def build_runtime(target: str, gpu: str | None, output: Path | None) -> None:
+def build_runtime(target: str, gpu: str | None, cuda_architectures: str | None, output: Path | None) -> None:
     """Build the runtime of TARGET from the pinned sources; nothing is done again that did not change."""
     from packer.runtimes.store import default_store
 
     if gpu is not None:
-        _build_backends(gpu, target, output)
+        _build_backends(gpu, target, cuda_architectures, output)
         return
+    if cuda_architectures is not None:
+        raise click.UsageError("--cuda-architectures: only with --gpu cuda")
     with step_progress(f"runtime {target}") as note:
         runtime = default_store().build(target, note)
     if output is not None:
@@ -60,7 +73,7 @@ def build_runtime(target: str, gpu: str | None, output: Path | None) -> None:
     click.echo(f"{target}  {runtime.summary.runtime_id[:12]}  {size_in_words(runtime.size_bytes)}  ready")
 
 
-def _build_backends(names: str, target: str, output: Path | None) -> None:
+def _build_backends(names: str, target: str, architectures: str | None, output: Path | None) -> None:
     from packer.commands.gpu_option import parse_backends
     from packer.runtimes.backends import BackendStore
     from packer.runtimes.recipe import TARGETS
@@ -71,6 +84,7 @@ def _build_backends(names: str, target: str, output: Path | None) -> None:
         raise click.UsageError(f"--gpu {names}: name the backends to build, with -o only one")
     if target not in TARGETS:
         raise InputError(f"{target}: unknown target; this packer builds {', '.join(TARGETS)}")
+    _choose_architectures(wanted, target, architectures)
     for name in wanted:
         with step_progress(f"{name} backend {target}") as note:
             backend = BackendStore(runtimes=default_store()).build(name, target, note)
@@ -78,6 +92,20 @@ def _build_backends(names: str, target: str, output: Path | None) -> None:
             _copy(backend.path, output)
         size = size_in_words(backend.size_bytes)
         click.echo(f"{target}  {backend.backend_id[:12]}  {size}  {name} ready")
+
+
+def _choose_architectures(wanted: tuple[str, ...], target: str, architectures: str | None) -> None:
+    from packer.runtimes.gpu_libraries import GPU_LIBRARIES
+    from packer.runtimes.store import default_store
+    from packer.toolchain.cuda import DEFAULT_ARCHITECTURES, choose_architectures
+    from packer.toolchain.cuda_toolkit import parse_architectures
+
+    if "cuda" in wanted:
+        chosen = parse_architectures(architectures) if architectures is not None else DEFAULT_ARCHITECTURES
+        if target in GPU_LIBRARIES["cuda"].targets:
+            choose_architectures(default_store().cache, chosen)
+    elif architectures is not None:
+        raise click.UsageError("--cuda-architectures: only with --gpu cuda")
 
 
 def _copy(source: Path, destination: Path) -> None:

@@ -7,6 +7,7 @@ backends has an id of its own, so that it unpacks into a directory of its own.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 from dataclasses import dataclass
@@ -20,21 +21,20 @@ from packer.container.reader import open_bundle
 from packer.container.writer import ContainerWriter, complete_or_nothing
 from packer.errors import InputError
 from packer.runtimes import licences
-from packer.runtimes.component import Component, first_text
+from packer.runtimes.gpu_libraries import GPU_LIBRARIES
 from packer.toolchain.build_cache import NotBuiltError, digest_of, file_sha256
-from packer.toolchain.debian import debian_packages
 from packer.toolchain.environment import build_environment, fetch_sources
 from packer.toolchain.llama_cpp import BuildTools
-from packer.toolchain.vulkan import vulkan_backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from packer.container.reader import Bundle
+    from packer.runtimes.component import Component
     from packer.runtimes.store import RuntimeStore
     from packer.toolchain.build_cache import BuildCache
 
-BACKENDS = ("vulkan",)
+BACKENDS = tuple(GPU_LIBRARIES)
 FOLDER = "_internal/llama_cpp/lib/gpu/"
 SUFFIX = ".backend"
 RECIPE = 1
@@ -81,11 +81,11 @@ class BackendStore:
     def find(self, name: str, target: str) -> StoredBackend | None:
         """Return the backend to pack: the one built for this checkout, else an added one of the same version."""
         looking = dataclasses.replace(self.runtimes.cache, may_build=False)
-        try:
-            return open_backend(_build_file(looking, name, target, lambda _text: None), "built")
-        except NotBuiltError:
-            usable = (one for one in self.added() if one.packer_version == __version__)
-            return next((one for one in usable if (one.name, one.target) == (name, target)), None)
+        if target in GPU_LIBRARIES[name].targets:
+            with contextlib.suppress(NotBuiltError):
+                return open_backend(_build_file(looking, name, target, lambda _text: None), "built")
+        usable = (one for one in self.added() if one.packer_version == __version__)
+        return next((one for one in usable if (one.name, one.target) == (name, target)), None)
 
     def build(self, name: str, target: str, note: Callable[[str], None]) -> StoredBackend:
         """Build a backend when it is missing. Raises BuildError."""
@@ -151,13 +151,14 @@ def _title_parts(bundle: Bundle) -> str | None:
 def _build_file(cache: BuildCache, name: str, target: str, note: Callable[[str], None]) -> Path:
     environment = build_environment(cache, note)
     tools = BuildTools(cache=cache, environment=environment, sources=fetch_sources(cache, environment, note))
-    library = vulkan_backend(tools, target, note)
+    gpu_library = GPU_LIBRARIES[name]
+    library = gpu_library.build(tools, target, note)
     digest = digest_of([RECIPE, COMPRESS_LEVEL, __version__, name, target, library.parent.name,
                         file_sha256(Path(layout.__file__))])  # fmt: skip
 
     def build(work: Path) -> None:
         note(f"compressing the {name} backend")
-        write_backend_file(work / f"{name}{SUFFIX}", name, target, library, _components(name, tools))
+        write_backend_file(work / f"{name}{SUFFIX}", name, target, library, gpu_library.components(tools))
 
     return cache.get_or_build(f"backend-{name}", digest, build) / f"{name}{SUFFIX}"
 
@@ -186,25 +187,6 @@ def write_backend_file(output: Path, name: str, target: str, library: Path, part
             sha256=writer.sha256,
         )
         writer.finish(manifest.to_json())
-
-
-def _components(name: str, tools: BuildTools) -> list[Component]:
-    """What a backend is made of beside what every runtime has."""
-    documents = debian_packages(tools.cache, lambda _text: None) / "usr" / "share" / "doc"
-    return [
-        Component(
-            name="Vulkan headers",
-            version="1.4.309",
-            licence="Apache-2.0",
-            text=first_text("Vulkan headers", [documents / "libvulkan-dev" / "copyright"]),
-        ),
-        Component(
-            name="SPIR-V headers",
-            version="1.4.309",
-            licence="MIT",
-            text=first_text("SPIR-V headers", [documents / "spirv-headers" / "copyright"]),
-        ),
-    ]
 
 
 def combined_id(runtime_id: str, backends: Sequence[StoredBackend]) -> str:

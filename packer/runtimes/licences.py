@@ -189,12 +189,12 @@ def _system_libraries(tree: Path) -> list[Component]:
     found = []
     for stem, (name, licence) in SYSTEM_LIBRARIES.items():
         if stem in present:
-            text = _system_text(stem, name, licence)
+            text = system_text(stem, name, licence)
             found.append(Component(name=name, version="as in the build system", licence=licence, text=text))
     return found
 
 
-def _system_text(stem: str, name: str, licence: str) -> str:
+def system_text(stem: str, name: str, licence: str) -> str:
     """The copyright file of the Debian package that owns a library, or a short statement elsewhere."""
     try:
         answer = subprocess.run(["dpkg", "-S", f"*/{stem}.so.*"], capture_output=True, text=True, check=False).stdout

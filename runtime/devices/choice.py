@@ -31,6 +31,8 @@ _LOG = logging.getLogger(__name__)
 
 AUTO, OFF = "auto", "off"
 PREFERENCE = ("cuda", "vulkan")
+"""Only one backend is used at a time, so that no card is used through two; NVIDIA's own is asked first."""
+
 NO_GPU = "this file brings no GPU support"
 GPU_OFF = "the GPU is switched off, by --gpu or the settings"
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 DeviceKind = Literal["discrete", "integrated", "software"]
 
 BACKEND_NAMES = {"vulkan": "Vulkan", "cuda": "CUDA"}
-"""The backends that this program knows, the preferred first where both drive the same device, and how to write them."""
+"""The backends that this program knows, and how to write them."""
 
 MAX_DEVICES = 32
 MAX_TEXT_CHARACTERS = 200

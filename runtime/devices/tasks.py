@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 EXIT_OVERTIME = 124
 NO_ERROR_DIALOGS = 0x8003
+REFUSED = "failed to initialize CUDA: "
 
 
 def run_task(text: str) -> int:
@@ -70,7 +71,11 @@ def list_devices(task: dict[str, Any], report: Callable[[dict[str, Any]], None])
         report({"problem": _reason(library.log.errors(), Path(task["path"]))})
         return
     try:
-        for index, pointer in enumerate(device_pointers(library, registry)):
+        pointers = device_pointers(library, registry)
+        if not pointers and (words := refusal(library.log.errors())):
+            report({"problem": words})
+            return
+        for index, pointer in enumerate(pointers):
             found = describe_device(
                 library, pointer, backend=task["backend"], index=index, software=bool(task.get("software"))
             )
@@ -84,6 +89,11 @@ def list_devices(task: dict[str, Any], report: Callable[[dict[str, Any]], None])
 def _reason(errors: list[str], path: Path) -> str:
     """Return ggml's last complaint about the library at ``path``, which it is called by its file name in."""
     return errors[-1].replace(f"{path.parent}{os.sep}", "") if errors else "it can't be loaded"
+
+
+def refusal(errors: list[str]) -> str:
+    """Return why a driver that is there gave no devices, where the backend says so; an old driver is one reason."""
+    return next((line.partition(REFUSED)[2] for line in errors if REFUSED in line), "")
 
 
 def _with_driver(device: Device, lines: list[str]) -> Device:

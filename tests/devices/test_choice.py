@@ -14,6 +14,7 @@ from runtime.devices.choice import DeviceChooser, plain_choice
 from runtime.devices.device import Device
 from runtime.devices.memory import ResultMemory
 from runtime.devices.probe import Finding
+from runtime.devices.tasks import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,6 +139,40 @@ def test_words_of_the_program_are_understood_in_capitals(text: str, choice: str)
 def test_nothing_is_no_choice() -> None:
     with pytest.raises(InputError, match="found nothing"):
         chooser("", CARD).check_wanted()
+
+
+def both(wanted: str, *nvidia: Device, verdicts: Mapping[str, Verdict] | None = None) -> DeviceChooser:
+    """A file with CUDA and Vulkan, where Vulkan's driver offers the same cards as CUDA's and those of others."""
+    chosen = chooser(wanted, replace(CARD, description="RTX 4070"), SECOND, verdicts=verdicts)
+    finding = Finding(devices=nvidia, problem="" if nvidia else "no driver on this machine")
+    chosen.probe.findings = {**chosen.probe.findings, "cuda": finding}  # type: ignore[attr-defined]
+    return replace(chosen, backends={"vulkan": Path("libggml-vulkan.so"), "cuda": Path("libggml-cuda.so")})
+
+
+NVIDIA = replace(CARD, backend="cuda", name="CUDA0", description="RTX 4070")
+
+
+def test_a_card_that_both_drive_is_used_once_and_through_cuda() -> None:
+    for wanted in ("auto", "cuda", "RTX 4070"):
+        assert both(wanted, NVIDIA, verdicts={"RTX 4070": WINS}).preview()[0] == (NVIDIA,)
+
+
+def test_where_cuda_finds_nothing_vulkan_is_asked() -> None:
+    verdicts = {"RTX 4070": WINS, SECOND.description: WINS}
+    devices, _why = both("auto", verdicts=verdicts).preview()
+    assert {device.backend for device in devices} == {"vulkan"}
+    assert both("cuda").preview() == ((), "CUDA: no driver on this machine")
+
+
+def test_a_file_with_both_says_so() -> None:
+    with pytest.raises(InputError, match="expected auto, off, vulkan, cuda or one of"):
+        both("nosuch", NVIDIA).preview()
+
+
+def test_why_a_driver_refuses_is_told_by_the_backend() -> None:
+    lines = ["something else", "ggml_cuda_init: failed to initialize CUDA: CUDA driver version is insufficient"]
+    assert refusal(lines) == "CUDA driver version is insufficient"
+    assert refusal(lines[:1]) == ""
 
 
 def test_off_asks_nobody() -> None:
