@@ -167,9 +167,19 @@ class ChatService:
         """Render the prompt of a request, this file's system prompt included. Raises InputError.
 
         A grammar of the request holds from the first token on, so that reply is read as plain text; but a model that
-        reasons does so before it answers by a schema.
+        reasons does so before it answers by a schema. An answer that the messages end with is continued.
         """
-        encoder, messages = self.require_encoder(), self.with_system_prompt(request.messages)
+        messages = self.with_system_prompt(request.messages)
+        if begun := begun_answer(messages):
+            plan = self._plan(
+                messages[:-1], replace(request, template=replace(request.template, enable_thinking=False))
+            )
+            if plan.can_be_begun:
+                return replace(plan, prompt=plan.prompt + begun)
+        return self._plan(messages, request)
+
+    def _plan(self, messages: Sequence[Message], request: ChatRequest) -> ChatPlan:
+        encoder = self.require_encoder()
         plan = encoder.plan_chat(messages, replace(request.template, json_schema=None))
         if request.grammar is None:
             return plan
@@ -365,6 +375,14 @@ class ChatService:
     def request_quit(self) -> None:
         """End the program soon, but not before the answer to this request can be sent."""
         self._on_quit()
+
+
+def begun_answer(messages: Sequence[Message]) -> str:
+    """Return the text of the answer that stands behind the last question; empty where there is none to continue."""
+    if len(messages) < 2 or messages[-1]["role"] != "assistant" or messages[-2]["role"] not in {"user", "tool"}:
+        return ""
+    last = messages[-1]
+    return "" if "tool_calls" in last or "reasoning_content" in last else str(last["content"])
 
 
 def _shown(sampling: SamplingParams) -> dict[str, Any]:

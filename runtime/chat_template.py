@@ -75,8 +75,8 @@ class ChatPlan:
     """A rendered prompt and everything that follows from how it was rendered.
 
     ``grammar`` holds for ``generation_prompt``, the end of the prompt, and the reply, or with ``lazy`` from a trigger
-    on. ``shown_tokens`` are texts that the reply shows if they are control tokens. ``reply_format`` is ``None`` where
-    the reply is plain text.
+    on. ``is_reasoning_open`` says that the prompt ends inside the model's thoughts. ``shown_tokens`` are texts that the
+    reply shows if they are control tokens. ``reply_format`` is ``None`` where the reply is plain text.
     """
 
     prompt: str
@@ -86,7 +86,13 @@ class ChatPlan:
     shown_tokens: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     thinks: bool = False
+    is_reasoning_open: bool = False
     reply_format: ReplyFormat | None = None
+
+    @property
+    def can_be_begun(self) -> bool:
+        """Whether the beginning of an answer can stand behind the prompt: not inside thoughts, nor under a grammar."""
+        return not self.is_reasoning_open and (self.grammar is None or self.lazy is not None)
 
 
 class ChatTemplate:
@@ -205,6 +211,7 @@ class ChatTemplate:
             shown_tokens=tuple(applied["preserved_tokens"]),
             stop=tuple(applied["additional_stops"]),
             thinks=applied["supports_thinking"],
+            is_reasoning_open=_is_reasoning_open(applied),
             reply_format=None if is_plain else ReplyFormat(library=self._library, state=state),
         )
 
@@ -217,14 +224,19 @@ def _lazy(applied: dict[str, Any]) -> LazyGrammar:
         if kind == "pattern_full":
             value = f"^{value.removeprefix('^').removesuffix('$')}$"
         patterns.append(SPECIAL_CHARACTERS.sub(r"\\\g<0>", value) if kind in {"word", "token"} else value)
-    start, ends = applied["thinking_start_tag"], tuple(applied["thinking_end_tags"])
-    _before, opened, inside = applied["generation_prompt"].rpartition(start) if start else ("", "", "")
     return LazyGrammar(
         patterns=tuple(patterns),
-        reasoning_start=start,
-        reasoning_ends=ends,
-        begins_in_reasoning=bool(opened) and not any(end in inside for end in ends),
+        reasoning_start=applied["thinking_start_tag"],
+        reasoning_ends=tuple(applied["thinking_end_tags"]),
+        begins_in_reasoning=_is_reasoning_open(applied),
     )
+
+
+def _is_reasoning_open(applied: dict[str, Any]) -> bool:
+    """Tell whether the prompt ends inside of reasoning."""
+    start = applied["thinking_start_tag"]
+    _before, opened, inside = applied["generation_prompt"].rpartition(start) if start else ("", "", "")
+    return bool(opened) and not any(end in inside for end in applied["thinking_end_tags"])
 
 
 def without_content(grammar: str) -> str:

@@ -188,6 +188,26 @@ def test_reasoning_is_told_apart(client_of: Callable[[str], FlaskClient]) -> Non
     assert "reasoning_content" not in answering
 
 
+@pytest.mark.parametrize("family", ["qwen2.5", "qwen3"])
+def test_an_answer_that_the_messages_begin_is_continued(client_of: Callable[[str], FlaskClient], family: str) -> None:
+    client, begun = client_of(family), {"role": "assistant", "content": "The sea is"}
+    prompt = client.post("/apply-template", json={"messages": [*HI, begun]}).get_json()["prompt"]
+    assert prompt.endswith("The sea is")
+    whole = client.post("/apply-template", json={"messages": HI, "enable_thinking": False}).get_json()["prompt"]
+    assert prompt == whole + "The sea is"
+    body = {"messages": [*HI, begun], "max_tokens": 8, "temperature": 0}
+    said = client.post("/v1/chat/completions", json=body).get_json()["choices"][0]["message"]["content"]
+    plain = {"prompt": prompt, "max_tokens": 8, "temperature": 0}
+    assert said == client.post("/v1/completions", json=plain).get_json()["choices"][0]["text"]
+    claude = {**body, "system": HI[0]["content"], "messages": [HI[1], begun]}
+    blocks = client.post("/v1/messages", json=claude).get_json()["content"]
+    assert "".join(block["text"] for block in blocks) == said
+    turns = [*HI, begun, {"role": "user", "content": "And?"}]
+    assert "The sea is<|im_end|>" in client.post("/apply-template", json={"messages": turns}).get_json()["prompt"]
+    form = {"response_format": {"type": "json_object"}, "max_tokens": 40}
+    assert client.post("/v1/chat/completions", json={**body, **form}).status_code == 200
+
+
 def test_a_schema_holds_behind_reasoning(client_of: Callable[[str], FlaskClient]) -> None:
     client = client_of("qwen3")
     form = {"type": "json_schema", "json_schema": {"name": "w", "schema": WEATHER}}

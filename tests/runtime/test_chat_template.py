@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -173,6 +174,19 @@ def test_the_prompt_of_a_named_call_shows_every_tool(upstream: Callable[[str], C
     assert "look" in plan.prompt
     assert plan.grammar is not None
     assert "look" not in plan.grammar
+
+
+@pytest.mark.parametrize(
+    ("family", "can_be_begun"),
+    [("Qwen-Qwen2.5-7B-Instruct", True), ("Qwen-Qwen3-0.6B", True), ("Qwen-QwQ-32B", False)],
+)
+def test_an_answer_can_be_begun_but_not_inside_thoughts_nor_under_a_grammar(
+    upstream: Callable[[str], ChatTemplate], family: str, can_be_begun: bool
+) -> None:
+    options = ChatOptions(tools=(TOOL,), enable_thinking=False)
+    assert upstream(family).plan([USER]).can_be_begun is can_be_begun
+    assert upstream(family).plan([USER], options).can_be_begun
+    assert not upstream(family).plan([USER], replace(options, tool_choice="required")).can_be_begun
 
 
 def test_thinking_can_be_switched_off(upstream: Callable[[str], ChatTemplate]) -> None:
