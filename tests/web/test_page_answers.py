@@ -33,7 +33,7 @@ def test_reasoning_is_folded_away_and_can_be_read(chat: Page, program: FakeProgr
     expect(answer(chat).locator(".prose").last).to_have_text("Aye.")
     reasoning = answer(chat).locator(".reasoning")
     expect(reasoning.locator(".reasoning-body")).to_be_hidden()
-    expect(reasoning.locator("summary")).to_have_text(re.compile(r"Thought for [\d.]+ s"))
+    expect(reasoning.locator("summary")).to_have_text(re.compile(r"Thought for [\d.]+\ss"))
     program.gate.set()
     expect_state(chat, "done")
     reasoning.locator("summary").click()
@@ -48,7 +48,7 @@ def test_reasoning_is_folded_away_and_can_be_read(chat: Page, program: FakeProgr
     chat.wait_for_load_state("networkidle")
     assert program.kept.only_chat()["messages"][1]["reasoning"] == "First **weigh** the <b>anchor</b>."
     chat.reload()
-    expect(chat.locator(".reasoning summary")).to_have_text(re.compile(r"Thought for [\d.]+ s"))
+    expect(chat.locator(".reasoning summary")).to_have_text(re.compile(r"Thought for [\d.]+\ss"))
 
 
 def test_calls_of_tools_are_shown_with_their_arguments(chat: Page, program: FakeProgram) -> None:
