@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from packer.errors import InputError
 from runtime.chat_reply import ChatHandle
 from runtime.chat_template import ChatOptions, ChatPlan
+from runtime.engine.adapters import AS_LOADED, UnknownAdapterError, scales_of
 from runtime.engine.errors import EngineStoppedError, QueueFullError
 from runtime.engine.kv_cache import common_prefix_length
 from runtime.engine.sequence import GenerationRequest, RequestHandle
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from runtime.chat_template import Message
+    from runtime.engine.adapters import Scales
     from runtime.engine.engine import Engine, EngineStatus
     from runtime.engine.pictures import PromptPicture
     from runtime.engine.sampling import SamplingParams
@@ -41,6 +43,7 @@ class GenerationOptions:
     ``logit_bias`` maps tokens, or texts whose every token is meant, to what is added to their logits. ``grammar`` is
     GBNF; ``grammar_field`` names the field of the request that it comes from. ``top_logprobs`` asks for the log
     probability of each token, and of so many likeliest ones. ``must_fit`` refuses a ``max_tokens`` that has no room.
+    ``adapters`` are the LoRA adapters to use, by index or name, with their scales; ``None`` for those of the file.
     """
 
     sampling: dict[str, Any] = field(default_factory=dict)
@@ -52,6 +55,7 @@ class GenerationOptions:
     grammar_field: str = "grammar"
     top_logprobs: int | None = None
     must_fit: bool = False
+    adapters: tuple[tuple[int | str, float], ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +66,17 @@ class ChatRequest(GenerationOptions):
     template: ChatOptions = field(default_factory=ChatOptions)
 
 
-class GrammarRefusedError(InputError):
-    """A grammar that can't be used; ``field`` names where the request gives it."""
+class FieldRefusedError(InputError):
+    """What a field of the request asks for does not go with this model; ``field`` names it."""
 
     def __init__(self, field: str, reason: str) -> None:
         """Build the sentence from the two."""
         super().__init__(f"{field}: {reason}")
         self.field = field
+
+
+class GrammarRefusedError(FieldRefusedError):
+    """A grammar that can't be used."""
 
 
 @dataclass(kw_only=True)
@@ -274,7 +282,16 @@ class ChatService:
             shown_tokens=shown,
             top_logprobs=options.top_logprobs,
             must_fit=options.must_fit and options.max_tokens not in {None, settings.max_tokens},
+            adapters=self._adapters(options),
         )
+
+    def _adapters(self, options: GenerationOptions) -> Scales:
+        if options.adapters is None:
+            return AS_LOADED
+        try:
+            return scales_of(options.adapters, self.engine.adapters)
+        except UnknownAdapterError as error:
+            raise FieldRefusedError("lora", str(error)) from error
 
     def _check_grammar(self, grammar: str, field: str) -> None:
         try:
@@ -308,15 +325,19 @@ class ChatService:
         so the others are banned with one.
         """
         biases: dict[int, float] = {}
+        encoder = self.require_encoder()
         for key, bias in options.logit_bias:
-            tokens = [key]
             if isinstance(key, str):
-                tokens = list(self.require_encoder().tokenize(key, add_special=False, parse_special=True))
-            biases |= dict.fromkeys((token for token in tokens if isinstance(token, int)), bias)
+                biases |= dict.fromkeys(encoder.tokenize(key, add_special=False, parse_special=True), bias)
+            elif key < encoder.token_groups().count:
+                biases[key] = bias
+            else:
+                last = encoder.token_groups().count - 1
+                raise FieldRefusedError("logit_bias", f"there is no token {key}; this model's are 0 to {last}")
         if options.ignore_eos:
-            biases |= dict.fromkeys(self.require_encoder().token_groups().end, -math.inf)
+            biases |= dict.fromkeys(encoder.token_groups().end, -math.inf)
         if is_constrained:
-            banned = (token for token in self.require_encoder().token_groups().control if token not in shown)
+            banned = (token for token in encoder.token_groups().control if token not in shown)
             biases |= dict.fromkeys(banned, -math.inf)
         return tuple(sorted(biases.items()))
 

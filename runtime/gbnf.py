@@ -84,13 +84,13 @@ def integer_range(lowest: int | None, highest: int | None) -> str:
     low, high = -limit if lowest is None else lowest, limit if highest is None else highest
     parts = []
     if low < 0:
-        parts += [f'"-" ({_natural_range(max(1, -high), -low)})']
+        parts += [f'"-" ({natural_range(max(1, -high), -low)})']
     if high >= 0:
-        parts.append(_natural_range(max(low, 0), high))
+        parts.append(natural_range(max(low, 0), high))
     return " | ".join(parts)
 
 
-def _natural_range(low: int, high: int) -> str:
+def natural_range(low: int, high: int) -> str:
     """Return an expression for ``low`` to ``high``, both 0 or more, one alternative for each number of digits."""
     parts = []
     for length in range(len(str(low)), len(str(high)) + 1):
@@ -106,24 +106,25 @@ def _same_length(low: str, high: str) -> str:
     if set(low) == {"0"} and set(high) == {"9"}:
         return f"[0-9]{{{len(low)}}}"
     if low[0] == high[0]:
-        return f'"{low[0]}" {_grouped(_same_length(low[1:], high[1:]))}'
+        return f'"{low[0]}" {grouped(_same_length(low[1:], high[1:]))}'
     rest = len(low) - 1
     start, end = int(low[0]), int(high[0])
     parts = []
     if set(low[1:]) - {"0"}:
-        parts.append(f'"{start}" {_grouped(_same_length(low[1:], "9" * rest))}')
+        parts.append(f'"{start}" {grouped(_same_length(low[1:], "9" * rest))}')
         start += 1
     tail = ""
     if set(high[1:]) - {"9"}:
-        tail = f'"{end}" {_grouped(_same_length("0" * rest, high[1:]))}'
+        tail = f'"{end}" {grouped(_same_length("0" * rest, high[1:]))}'
         end -= 1
     if start <= end:
         parts.append(f"[{start}-{end}]" + (f" [0-9]{{{rest}}}" if rest else ""))
     return " | ".join([*parts, tail] if tail else parts)
 
 
-def _grouped(expression: str) -> str:
-    return f"({expression})" if "|" in expression else expression
+def grouped(expression: str, sign: str = "") -> str:
+    """Return an expression that can stand in a sequence, or be repeated as ``sign`` says."""
+    return f"({expression}){sign}" if sign or "|" in expression else expression
 
 
 def excluded_names(names: Iterable[str], add: Callable[[str], str]) -> str:

@@ -10,10 +10,14 @@ Sources: JSON Schema 2020-12; llama.cpp's ``grammars/README.md`` for GBNF.
 from __future__ import annotations
 
 import json
+import math
+from decimal import Decimal
 from typing import Any
 
 from packer.errors import InputError
 from runtime.gbnf import FORMATS, PRIMITIVES, excluded_names, integer_range, literal, repeated
+from runtime.gbnf_numbers import decimal_range, just_inside
+from runtime.gbnf_pattern import PatternError, pattern_grammar, repeated_character
 
 MAX_GRAMMAR_CHARACTERS = 1 << 20
 MAX_REPETITIONS = 1000
@@ -22,7 +26,7 @@ REFUSED = frozenset(
     {
         "not", "if", "then", "else", "patternProperties", "propertyNames", "dependentRequired", "dependentSchemas",
         "dependencies", "contains", "minContains", "maxContains", "unevaluatedProperties", "unevaluatedItems",
-        "minProperties", "maxProperties", "multipleOf", "pattern", "$dynamicRef", "$recursiveRef",
+        "minProperties", "maxProperties", "multipleOf", "$dynamicRef", "$recursiveRef",
     }
 )  # fmt: skip
 IMPLIED_TYPES = {
@@ -36,6 +40,7 @@ IMPLIED_TYPES = {
     "minLength": "string",
     "maxLength": "string",
     "format": "string",
+    "pattern": "string",
     "minimum": "number",
     "maximum": "number",
     "exclusiveMinimum": "number",
@@ -310,13 +315,32 @@ class _Converter:
         if kind is not None:
             if not isinstance(kind, str) or kind not in FORMATS:
                 raise SchemaError(f"{where}.format: expected one of {', '.join(FORMATS)}, found {kind!r}")
-            if "minLength" in schema or "maxLength" in schema:
-                raise SchemaError(f"{where}.format: can't be enforced together with a length")
+            if schema.keys() & {"minLength", "maxLength", "pattern"}:
+                raise SchemaError(f"{where}.format: can't be enforced together with a length or a pattern")
             return self._add(f'"\\"" {FORMATS[kind]} "\\""')
         least, most = self._bounds(schema, "minLength", "maxLength", where)
+        if "pattern" in schema:
+            return self._add(f'"\\"" {self._pattern(schema["pattern"], least, most, where)} "\\""')
         if least == 0 and most is None:
             return self._primitive("string")
         return self._add(f'"\\"" {repeated(self._primitive("char"), least, most)} "\\""')
+
+    def _pattern(self, pattern: Any, least: int, most: int | None, where: str) -> str:
+        """Return an expression for what matches; lengths go with patterns that repeat one class of characters."""
+        if not isinstance(pattern, str):
+            raise SchemaError(f"{where}.pattern: expected a regular expression")
+        try:
+            if least == 0 and most is None:
+                return pattern_grammar(pattern, lambda: self._primitive("char"))
+            one = repeated_character(pattern)
+        except PatternError as error:
+            raise SchemaError(f"{where}.pattern: {error}") from error
+        if one is None:
+            raise SchemaError(f"{where}.pattern: can't be enforced together with a length; put it into the pattern")
+        least, limits = max(least, one.least), [limit for limit in (most, one.most) if limit is not None]
+        if limits and min(limits) < least:
+            raise SchemaError(f"{where}.pattern: no text of the lengths that the schema asks for matches")
+        return repeated(one.expression, least, min(limits, default=None))
 
     def _bounds(self, schema: dict[str, Any], least: str, most: str, where: str) -> tuple[int, int | None]:
         values = []
@@ -352,12 +376,31 @@ class _Converter:
         return None if not found else max(found) if step > 0 else min(found)
 
     def _number(self, schema: dict[str, Any], where: str) -> str:
-        limits = {key for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum") if key in schema}
-        if not limits:
+        lowest = self._decimal_limits(schema, "minimum", "exclusiveMinimum", 1, where)
+        highest = self._decimal_limits(schema, "maximum", "exclusiveMaximum", -1, where)
+        if not lowest and not highest:
             return self._primitive("number")
-        if limits == {"minimum"} and schema["minimum"] == 0:
+        if lowest == [0] and not highest:
             return self._primitive("positive")
-        raise SchemaError(f"{where}.{min(limits)}: limits work for integers and, for numbers, as minimum 0 only")
+        found = decimal_range(max(lowest, default=None), min(highest, default=None))
+        if found is None:
+            raise SchemaError(f"{where}: no number that can be written is between the limits")
+        return self._add(found)
+
+    def _decimal_limits(
+        self, schema: dict[str, Any], name: str, exclusive: str, direction: int, where: str
+    ) -> list[Decimal]:
+        """Return the limits of a pair that are given, as the numbers that are just inside."""
+        found = []
+        for key in (name, exclusive):
+            value = schema.get(key)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise SchemaError(f"{where}.{key}: expected a number, found {value!r:.60}")
+            limit = Decimal(str(value))
+            found.append(limit if key == name else just_inside(limit, direction))
+        return found
 
 
 def _has_type(value: Any, kind: str) -> bool:

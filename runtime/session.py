@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from runtime.settings import Settings
     from runtime.timings import Timings
 
+SMALL_MODEL = "a model this small gains nothing from more"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
@@ -126,5 +128,5 @@ def _threads(wanted: int, model_bytes: int) -> ThreadChoice:
     if wanted > 0:
         return ThreadChoice(count=wanted, why="as set")
     if model_bytes <= SMALL_MODEL_BYTES:
-        return ThreadChoice(count=1, why="a model this small gains nothing from more")
+        return ThreadChoice(count=1, why=SMALL_MODEL)
     return choose_threads()

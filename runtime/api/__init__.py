@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runtime.api import (
+    adapters,
     attachments,
     chat_completions,
     chat_files,
@@ -28,6 +29,7 @@ from runtime.api import (
 from runtime.api.attachments import EXTENSION as FILES_EXTENSION
 from runtime.api.context import EXTENSION, METRICS_EXTENSION
 from runtime.api.history_access import EXTENSION as HISTORY_EXTENSION
+from runtime.api.json_answers import JsonAnswers
 from runtime.api.metrics import Metrics
 from runtime.attachments.pdf import PdfReader, extract_command, extract_environment
 from runtime.attachments.reader import FileReader
@@ -58,6 +60,7 @@ def create_app(
     from flask import Flask
 
     app = Flask("runtime.api", static_folder=None)
+    app.json = JsonAnswers(app)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.extensions[EXTENSION] = service
     app.extensions[METRICS_EXTENSION] = Metrics()
@@ -79,6 +82,7 @@ def create_app(
         metrics_page,
         openapi,
         models,
+        adapters,
         health,
         info,
         chats,

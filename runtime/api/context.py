@@ -44,7 +44,7 @@ def json_body() -> dict[str, Any]:
     """
     if not request.is_json:
         found = request.mimetype or "nothing"
-        raise ApiError(415, f"expected Content-Type application/json, found {found}")
+        raise ApiError(415, f"expected the header 'Content-Type: application/json', found {found}")
     try:
         data = request.get_data()
         document = json.loads(data, parse_constant=_refuse_constant)

@@ -1,13 +1,14 @@
 """``POST /v1/embeddings``: texts as vectors of length 1, for embedding models and for chat models.
 
 Source: OpenAI API reference, "Create embeddings". A vector is pooled as the model's metadata say, by the mean where
-they say nothing. ``dimensions`` other than the model's own are refused: cutting vectors keeps their meaning only with
-models that were trained for it, which no metadata tell.
+they say nothing. With ``dimensions`` vectors are cut and brought to length 1 again, as OpenAI's are; that keeps
+their meaning with models that were trained for it (Kusupati et al., "Matryoshka Representation Learning", 2022).
 """
 
 from __future__ import annotations
 
 import base64
+import math
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,7 @@ def create_embeddings() -> Response:
     try:
         inputs = _tokens(parsed.inputs)
         _check_dimensions(parsed.dimensions)
-        vectors = _wait(chat_service().engine.embed(inputs), gone)
+        vectors = [shortened(vector, parsed.dimensions) for vector in _wait(chat_service().engine.embed(inputs), gone)]
     except PackerError as error:
         raise api_error(error, "input") from error
     num_tokens = sum(map(len, inputs))
@@ -118,11 +119,9 @@ def _tokens(inputs: list[Input]) -> list[list[int]]:
 
 def _check_dimensions(wanted: int | None) -> None:
     known = chat_service().engine.num_dimensions
-    if wanted not in {None, known}:
+    if wanted is not None and wanted > known:
         raise ApiError(
-            400,
-            f"dimensions: this model's vectors have {known} numbers, which can't be cut to {wanted}; leave it out",
-            param="dimensions",
+            400, f"dimensions: this model's vectors have {known} numbers, found {wanted}", param="dimensions"
         )
 
 
@@ -134,6 +133,15 @@ def _wait(handle: EmbeddingHandle, gone: Callable[[], bool]) -> list[Vector]:
             return vectors
     handle.cancel()
     raise ClientGoneError
+
+
+def shortened(vector: Vector, num_dimensions: int | None) -> Vector:
+    """Return the first numbers of a vector, at length 1 again; one of zeros stays as it is."""
+    if num_dimensions in {None, len(vector)}:
+        return vector
+    kept = vector[:num_dimensions]
+    length = math.hypot(*kept)
+    return [number / length for number in kept] if length else kept
 
 
 def encoded(vector: Vector, encoding: str) -> list[float] | str:

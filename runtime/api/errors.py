@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from flask import Response, jsonify
-from werkzeug.exceptions import HTTPException
+from flask import Response, jsonify, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from packer.errors import InputError, PackerError
-from runtime.chat_service import GrammarRefusedError
+from runtime.chat_service import FieldRefusedError, GrammarRefusedError
 from runtime.engine.errors import (
     EmbeddingOnlyError,
     EngineStoppedError,
@@ -31,7 +31,6 @@ RETRY_AFTER_S = 5
 SERVER_ERROR = 500
 HINTS = {
     404: "there is nothing at this address; the API is at /v1/chat/completions and /v1/models, the page at /",
-    405: "this address does not take this method",
     413: "the request is too large: the limit is 16 MiB",
 }
 
@@ -91,6 +90,8 @@ def api_error(error: Exception, prompt_field: str = "messages") -> ApiError:
         return ApiError(400, str(error), param=prompt_field, code="context_length_exceeded")
     if isinstance(error, GrammarRefusedError):
         return ApiError(400, str(error), param=error.field, code="invalid_grammar")
+    if isinstance(error, FieldRefusedError):
+        return ApiError(400, str(error), param=error.field)
     if isinstance(error, NoPicturesError):
         return ApiError(400, str(error), param=prompt_field, code="no_images")
     if isinstance(error, InputError):
@@ -109,6 +110,9 @@ def install(app: Flask) -> None:
 
 def _handle_http(error: HTTPException) -> Response:
     status = error.code or SERVER_ERROR
+    if isinstance(error, MethodNotAllowed):
+        taken = [name for name in sorted(error.valid_methods or ()) if name not in {"HEAD", "OPTIONS"}]
+        error.description = f"this address takes {' or '.join(taken)}, not {request.method}"
     message = HINTS.get(status) or error.description or error.name
     response = ApiError(status, message).response()
     for name, value in error.get_headers():

@@ -15,15 +15,15 @@ LARGEST_INTEGER = (1 << 31) - 1
 KINDS = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "nothing"}
 
 
-def number(document: dict[str, Any], name: str, smallest: float, largest: float) -> float | None:
-    """Read a number within a range."""
-    value = document.get(name)
+def number(document: dict[str, Any], name: str, smallest: float, largest: float, prefix: str = "") -> float | None:
+    """Read a number within a range; ``prefix`` is the path of ``document`` in the body."""
+    value, where = document.get(name), prefix + name
     if value is None:
         return None
     if not is_number(value):
-        raise wrong(name, "a number", value)
+        raise wrong(where, "a number", value)
     if not smallest <= value <= largest:
-        raise ApiError(400, f"{name}: expected {smallest:g} to {largest:g}, found {value!r:.60}", param=name)
+        raise ApiError(400, f"{where}: expected {smallest:g} to {largest:g}, found {value!r:.60}", param=where)
     return float(value)
 
 
@@ -72,11 +72,11 @@ def flag(document: dict[str, Any], name: str, prefix: str = "") -> bool:
     return value
 
 
-def text(document: dict[str, Any], name: str) -> str | None:
-    """Read a string."""
+def text(document: dict[str, Any], name: str, prefix: str = "") -> str | None:
+    """Read a string; ``prefix`` is the path of ``document`` in the body."""
     value = document.get(name)
     if value is not None and not isinstance(value, str):
-        raise wrong(name, "a string", value)
+        raise wrong(prefix + name, "a string", value)
     return value
 
 

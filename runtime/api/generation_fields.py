@@ -27,6 +27,8 @@ from runtime.json_schema import SchemaError, json_object_grammar, schema_to_gram
 
 MAX_BIASES = 10_000
 MAX_BREAKERS = 16
+MAX_ADAPTERS = 64
+MAX_SCALE = 100.0
 MAX_GRAMMAR_CHARACTERS = 1 << 18
 TOKEN_NUMBER = re.compile("[0-9]{1,10}")
 NUMBERS = {
@@ -70,6 +72,7 @@ def generation_fields(document: dict[str, Any], *limit_names: str) -> dict[str, 
         "stop": stop_strings(document),
         "logit_bias": _logit_bias(document),
         "ignore_eos": flag(document, "ignore_eos"),
+        "adapters": adapter_fields(document),
         **grammar_fields(document),
     }
 
@@ -83,6 +86,30 @@ def sampling_fields(document: dict[str, Any]) -> dict[str, Any]:
         found[name] = integer(document, name, least, most)
     found["dry_sequence_breakers"] = _breakers(document)
     return {name: value for name, value in found.items() if value is not None}
+
+
+def adapter_fields(document: dict[str, Any]) -> tuple[tuple[int | str, float], ...] | None:
+    """Read ``lora``, the adapters of this request: ``[{"id": 0, "scale": 0.5}]``, or with ``name`` for ``id``."""
+    listed = document.get("lora")
+    if listed is None:
+        return None
+    if not isinstance(listed, list):
+        raise wrong("lora", "a list", listed)
+    if len(listed) > MAX_ADAPTERS:
+        raise ApiError(400, f"lora: expected at most {MAX_ADAPTERS}, found {len(listed)}", param="lora")
+    return tuple(_one_adapter(entry, f"lora[{index}]") for index, entry in enumerate(listed))
+
+
+def _one_adapter(entry: Any, where: str) -> tuple[int | str, float]:
+    if not isinstance(entry, dict):
+        raise wrong(where, "an object", entry)
+    key: int | str | None = text(entry, "name", f"{where}.")
+    if key is None:
+        key = whole(entry.get("id"))
+    if key is None:
+        raise wrong(f"{where}.id", "the number of an adapter, or its name in name", entry.get("id"))
+    scale = number(entry, "scale", -MAX_SCALE, MAX_SCALE, f"{where}.")
+    return key, 1.0 if scale is None else scale
 
 
 def _breakers(document: dict[str, Any]) -> tuple[str, ...] | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.api.chat_request import join_parts, make_call, message_content, with_tool_names
 from runtime.api.errors import ApiError
 from runtime.api.fields import choice, mapping, max_tokens, stop_strings, text, wrong
-from runtime.api.generation_fields import sampling_fields
+from runtime.api.generation_fields import adapter_fields, sampling_fields
 from runtime.api.tool_fields import make_options, message_tool_options, reasoning_options
 from runtime.chat_service import ChatRequest
 from runtime.pictures import picture_from_base64, picture_from_url
@@ -40,6 +40,7 @@ def parse_message_request(document: dict[str, Any], *, needs_limit: bool = True)
         messages=with_tool_names(messages),
         template=make_options(message_tool_options(document), reasoning),
         sampling=sampling_fields(document),
+        adapters=adapter_fields(document),
         max_tokens=limit,
         stop=stop_strings(document, "stop_sequences", may_be_single=False),
     )

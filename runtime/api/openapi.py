@@ -69,6 +69,7 @@ POSTS = {
 }  # fmt: skip
 GETS = {
     "/v1/models": ("List the one model", "ModelList"),
+    "/lora-adapters": ("List the LoRA adapters that requests can choose from", "AdapterList"),
     "/health": ("Say whether the model is loaded", "Status"),
     "/api/info": ("Describe model, machine and settings", "Info"),
 }

@@ -212,6 +212,7 @@ def _own_schemas() -> dict[str, Schema]:
             last_id=TEXT,
             has_more={"const": False},
         ),
+        "AdapterList": listed(exact(id=COUNT, name=TEXT, scale={"type": "number"})),
         "Status": exact(status={"const": "ok"}, device={"type": "object"}),
         "Loading": exact(status={"const": "loading"}, progress={"type": "number"}, stage=TEXT),
         "LoadFailure": exact(status={"const": "error"}, error=exact(message=TEXT)),

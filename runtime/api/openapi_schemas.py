@@ -8,7 +8,7 @@ from runtime.api.chat_request import MAX_CHOICES
 from runtime.api.completions import MAX_PROMPTS
 from runtime.api.embeddings import FORMATS, MAX_INPUTS
 from runtime.api.fields import MAX_STOP_STRINGS
-from runtime.api.generation_fields import INTEGERS, MAX_BREAKERS, NUMBERS
+from runtime.api.generation_fields import INTEGERS, MAX_ADAPTERS, MAX_BREAKERS, MAX_SCALE, NUMBERS
 from runtime.api.logprobs import INCLUDABLE, MAX_TOP_LOGPROBS
 from runtime.api.openapi_parts import (
     COUNT,
@@ -131,7 +131,9 @@ def _embedding_request() -> Schema:
         user=nullable("string"),
         input={"anyOf": [{**TEXT, "minLength": 1}, _tokens(), inputs]},
         encoding_format={"enum": [*FORMATS, None]},
-        dimensions=nullable("integer", minimum=1, description="the model's own number only"),
+        dimensions=nullable(
+            "integer", minimum=1, description="vectors are cut to so many numbers, at most the model's own"
+        ),
     )
 
 
@@ -140,7 +142,17 @@ def sampling_properties() -> dict[str, Schema]:
     numbers = {name: nullable("number", minimum=low, maximum=high) for name, (low, high) in NUMBERS.items()}
     integers = {name: nullable("integer", minimum=low, maximum=high) for name, (low, high) in INTEGERS.items()}
     breakers = {"type": ["array", "null"], "items": {**TEXT, "minLength": 1}, "maxItems": MAX_BREAKERS}
-    return {**numbers, **integers, "dry_sequence_breakers": breakers}
+    return {**numbers, **integers, "dry_sequence_breakers": breakers, "lora": _lora()}
+
+
+def _lora() -> Schema:
+    scale = {"anyOf": [{"type": "number", "minimum": -MAX_SCALE, "maximum": MAX_SCALE}, {"type": "null"}]}
+    by_id = record("id", id=COUNT, scale=scale, name={"type": "null"})
+    by_name = record("name", name=TEXT, scale=scale)
+    return {
+        "anyOf": [listed({"anyOf": [by_id, by_name]}, maxItems=MAX_ADAPTERS), {"type": "null"}],
+        "description": "the adapters of this request, see /lora-adapters; those that are not listed are left out",
+    }
 
 
 def _output_properties() -> dict[str, Schema]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runtime.api.chat_request import join_parts, make_call, message_content, with_tool_names
 from runtime.api.errors import ApiError
 from runtime.api.fields import choice, flag, mapping, max_tokens, text, wrong
-from runtime.api.generation_fields import output_format, sampling_fields
+from runtime.api.generation_fields import adapter_fields, output_format, sampling_fields
 from runtime.api.logprobs import response_top_logprobs
 from runtime.api.tool_fields import EFFORTS, make_options, read_arguments, reasoning_options, response_tool_options
 from runtime.chat_service import ChatRequest
@@ -52,6 +52,7 @@ def parse_response_request(document: dict[str, Any]) -> ChatRequest:
         messages=with_tool_names(messages),
         template=template,
         sampling=sampling_fields(document),
+        adapters=adapter_fields(document),
         max_tokens=max_tokens(document, "max_output_tokens"),
         grammar=grammar,
         grammar_field=FORMAT_FIELD,

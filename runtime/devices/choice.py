@@ -34,6 +34,7 @@ PREFERENCE = ("cuda", "vulkan")
 """Only one backend is used at a time, so that no card is used through two; NVIDIA's own is asked first."""
 
 NO_GPU = "this file brings no GPU support"
+GPU_OFF = "the GPU is switched off, by --gpu or the settings"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ class DeviceChooser:
     def why_not_even_ask(self) -> str:
         """Say why no driver needs to be asked; empty where one does."""
         if self.wanted == OFF:
-            return "the GPU is switched off, by --gpu or the settings"
+            return GPU_OFF
         return "" if self.backends else NO_GPU
 
     def check_wanted(self) -> None:

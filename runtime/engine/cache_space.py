@@ -14,6 +14,7 @@ from runtime.engine.swap_space import SwapSpace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from runtime.engine.adapters import Scales
     from runtime.engine.kv_cache import Match
     from runtime.engine.model_runner import ModelRunner
     from runtime.engine.saved_prompts import SavedMatch
@@ -22,8 +23,8 @@ _LOG = logging.getLogger(__name__)
 
 SPARED_IDLE_CELLS = 1024
 SPARED_WHILE_IDLE = 256
-SWAP_AFTER_STEPS = 128
-SWAP_EVERY_STEPS = 32
+SWAP_AFTER_ROWS = 128
+SWAP_EVERY_ROWS = 32
 SWAP_AT_ONCE_TOKENS = 2048
 WORTH_SAVING_TOKENS = 16
 
@@ -42,17 +43,17 @@ class CacheSpace:
         self._runner = runner
         self._clock = clock
         self._on_lost = on_lost
-        self._num_steps = 0
+        self._num_rows = 0
         self._can_swap = True
 
     # --- what is reused ----------------------------------------------------------------------------------------
 
-    def best_saved(self, tokens: list[int], *, at_least: int) -> SavedMatch | None:
+    def best_saved(self, tokens: list[int], adapters: Scales, *, at_least: int) -> SavedMatch | None:
         """Return the saved state, packed or swapped out, that shares the most with ``tokens``."""
-        found = (store.best_match(tokens, at_least=at_least) for store in (self._packed, self._swap))
+        found = (store.best_match(tokens, adapters, at_least=at_least) for store in (self._packed, self._swap))
         return max((match for match in found if match), key=lambda match: match.num_tokens, default=None)
 
-    def place(self, match: Match | None) -> int:
+    def place(self, match: Match | None, adapters: Scales) -> int:
         """Return the id of a live cached sequence that begins with what ``match`` found, or is empty.
 
         An idle sequence that is shared as a whole goes on as the new one: a chat that continues, and the only kind of
@@ -62,13 +63,13 @@ class CacheSpace:
         if match and source and not source.live and match.num_tokens == len(source.tokens):
             self.cache.revive(match.sequence_id)
             return match.sequence_id
-        cache_id = self.cache.claim()
+        cache_id = self.cache.claim(adapters)
         if cache_id is None:
             can_spare = self.evict_oldest(keep=match.sequence_id if match else None)
             if not can_spare:
                 match = None
                 self.evict_oldest()
-            cache_id = self.cache.claim()
+            cache_id = self.cache.claim(adapters)
         if cache_id is None:
             raise RuntimeError("every place in the KV cache is in use although a slot is free")
         if match and self._runner.copy(match.sequence_id, cache_id, match.num_tokens):
@@ -76,10 +77,10 @@ class CacheSpace:
         return cache_id
 
     def make_room_for(self, saved: SavedMatch) -> bool:
-        """Grow or evict until a saved state fits; ``False`` when it can't."""
+        """Move idle chats aside, grow or evict until a saved state fits; ``False`` when it can't."""
         try:
             while saved.num_cells > self.cache.num_free_cells:
-                if not (self.grow(saved.num_cells) or self.evict_oldest()):
+                if not (self.tidy() or self.grow(saved.num_cells) or self.evict_oldest()):
                     return False
         except MachineError:
             return False
@@ -134,19 +135,19 @@ class CacheSpace:
         self._start_over(runner.least_cells)
         return True
 
-    def swap_idle(self) -> None:
-        """Count a step; now and then move chats out of its way that it has walked over too often.
+    def swap_idle(self, num_rows: int) -> None:
+        """Count the tokens of a step; now and then move chats out of its way that too many have walked over.
 
-        Copying a chat out and in again takes about as long as so many steps lose by walking over it, so that this
+        Copying a chat out and in again takes about as long as so many tokens lose by walking over it, so that this
         costs at most twice what knowing the future would.
         """
-        self._num_steps += 1
-        if self._num_steps % SWAP_EVERY_STEPS:
+        before, self._num_rows = self._num_rows, self._num_rows + num_rows
+        if before // SWAP_EVERY_ROWS == self._num_rows // SWAP_EVERY_ROWS:
             return
         left = SWAP_AT_ONCE_TOKENS
         while left > 0 and self.cache.num_idle_cells > SPARED_IDLE_CELLS:
             oldest = self.cache.oldest_idle()
-            if oldest is None or self._num_steps - self.cache.entries[oldest].idle_since < SWAP_AFTER_STEPS:
+            if oldest is None or self._num_rows - self.cache.entries[oldest].idle_since < SWAP_AFTER_ROWS:
                 return
             left -= len(self.cache.entries[oldest].tokens)
             if not self._swap_out(oldest):
@@ -158,16 +159,17 @@ class CacheSpace:
         """Tell whether :meth:`tidy` has something to do."""
         return self._can_swap and self.cache.num_idle_cells > SPARED_WHILE_IDLE and self._in_the_way() is not None
 
-    def tidy(self) -> None:
-        """Move one chat out of the way of what comes next, while nothing runs.
+    def tidy(self) -> bool:
+        """Move one chat out of the way of what comes next; ``False`` when there is none, or no room for it.
 
-        Copying costs nobody anything now, where a step that walks over a thousand idle cells takes a tenth longer.
+        While nothing runs, copying costs nobody anything, where a step that walks over a thousand idle cells takes a
+        tenth longer.
         """
         chosen = self._in_the_way()
-        if chosen is not None and self._swap_out(chosen):
+        self._can_swap = chosen is not None and self._swap_out(chosen)
+        if chosen is not None and self._can_swap:
             self.drop(chosen)
-        else:
-            self._can_swap = False
+        return self._can_swap
 
     def _in_the_way(self) -> int | None:
         """Return the idle chat that was not used for longest, of those that don't share most of their cells.
@@ -182,7 +184,7 @@ class CacheSpace:
     def retire(self, cache_id: int) -> None:
         """Make a live sequence idle."""
         self.cache.retire(cache_id)
-        self.cache.entries[cache_id].idle_since = self._num_steps
+        self.cache.entries[cache_id].idle_since = self._num_rows
         self._can_swap = True
 
     def evict_oldest(self, *, keep: int | None = None) -> bool:
@@ -212,8 +214,8 @@ class CacheSpace:
 
     def _swap_out(self, cache_id: int) -> bool:
         """Copy a sequence to the swap space, unless it is not worth it; ``False`` when it can't be copied."""
-        tokens = self.cache.entries[cache_id].tokens
-        return len(tokens) < WORTH_SAVING_TOKENS or self._swap.put(cache_id, tokens)
+        entry = self.cache.entries[cache_id]
+        return len(entry.tokens) < WORTH_SAVING_TOKENS or self._swap.put(cache_id, entry.tokens, entry.adapters)
 
     def _start_over(self, num_cells: int) -> None:
         """Begin with empty books of ``num_cells`` cells."""

@@ -26,6 +26,7 @@ class EmbeddingOnlyRunner:
     num_cells = 0
     least_cells = 0
     packed_prompts = ()
+    adapters = ()
 
     def __init__(self, model: Model, embedder: LlamaEmbedder) -> None:
         """Take over a model and make its context. Raises MachineError when memory does not suffice."""

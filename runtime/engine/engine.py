@@ -38,6 +38,7 @@ from runtime.engine.sequence import Sequence as ChatSequence
 from runtime.engine.worker import Worker
 
 if TYPE_CHECKING:
+    from runtime.engine.adapters import Adapter
     from runtime.engine.model_runner import ModelRunner
     from runtime.engine.sequence import GenerationRequest
 
@@ -223,6 +224,11 @@ class Engine:
         if embedder is None:
             raise NoEmbeddingsError("this model gives no embeddings")
         return embedder.num_dimensions
+
+    @property
+    def adapters(self) -> Sequence[Adapter]:
+        """The LoRA adapters of the loaded model. Raises what :meth:`require_loaded` raises."""
+        return self._loaded_runner().adapters
 
     def require_loaded(self) -> None:
         """Raise ModelUnavailableError or EngineStoppedError unless requests can be submitted."""

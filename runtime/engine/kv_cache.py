@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from runtime.engine.adapters import AS_LOADED, Scales
 from runtime.engine.pictures import whole_pictures
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class CacheFullError(RuntimeError):
 class Entry:
     """One sequence in the cache: its tokens, the cell of each, and the time of its last use.
 
-    ``idle_since`` is the owner's number of the step in which it became idle.
+    ``adapters`` are those that its tokens were run with. ``idle_since`` is how many tokens its owner had computed when
+    it became idle.
     """
 
     tokens: list[int] = field(default_factory=list)
@@ -36,6 +38,7 @@ class Entry:
     live: bool = True
     used_at: int = 0
     idle_since: int = 0
+    adapters: Scales = AS_LOADED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +93,12 @@ class KvCache:
         """Cells that only idle sequences hold."""
         return self.num_cells - self.num_free_cells - self.num_live_cells
 
-    def claim(self) -> int | None:
+    def claim(self, adapters: Scales = AS_LOADED) -> int | None:
         """Begin an empty live sequence and return its id; ``None`` when all ids are taken."""
         if not self._free_ids:
             return None
         sequence_id = self._free_ids.pop()
-        self.entries[sequence_id] = Entry(used_at=self._tick())
+        self.entries[sequence_id] = Entry(used_at=self._tick(), adapters=adapters)
         return sequence_id
 
     def extend(self, sequence_id: int, tokens: Items[int]) -> None:
@@ -152,10 +155,10 @@ class KvCache:
         del self.entries[sequence_id]
         self._free_ids.append(sequence_id)
 
-    def best_match(self, tokens: list[int]) -> Match | None:
+    def best_match(self, tokens: list[int], adapters: Scales = AS_LOADED) -> Match | None:
         """Return the sequence that shares the most with ``tokens``, but never all of them; idle ones win a tie.
 
-        A picture is shared as a whole or not at all.
+        A picture is shared as a whole or not at all, and what was run with other adapters is not.
 
         The last token is left out because its logits are wanted, so it has to be run again.
         """
@@ -163,6 +166,7 @@ class KvCache:
         found = [
             (whole_pictures(tokens, common_prefix_length(entry.tokens, wanted)), not entry.live, sequence_id)
             for sequence_id, entry in self.entries.items()
+            if entry.adapters == adapters
         ]
         length, _idle, sequence_id = max(found, default=(0, False, 0))
         return Match(sequence_id=sequence_id, num_tokens=length) if length else None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from packer.errors import MachineError
+from runtime.engine.adapters import AS_LOADED, Adapter, Scales
 from runtime.engine.logprobs import TokenLogprobs
 from runtime.engine.pictures import Positions
 from runtime.llama.context import Row
@@ -49,6 +50,7 @@ class Chunk:
 
     ``top_logprobs`` asks for the log probabilities of the one that follows and of so many likeliest ones.
     A ``picture`` is run in place of the tokens, which then are what stands for it, and is alone in its step.
+    ``adapters`` are the same for all chunks of a step.
     """
 
     cache_id: int
@@ -57,6 +59,7 @@ class Chunk:
     sampler: TokenSampler | None
     top_logprobs: int | None = None
     picture: PromptPicture | None = None
+    adapters: Scales = AS_LOADED
 
 
 Sampled = int | TokenLogprobs | DecodeError | None
@@ -77,6 +80,10 @@ class ModelRunner(Protocol):
     @property
     def can_generate(self) -> bool:
         """Whether the model continues text; one that only embeds does not."""
+
+    @property
+    def adapters(self) -> Sequence[Adapter]:
+        """The LoRA adapters that requests can choose from."""
 
     @property
     def embedder(self) -> Embedder | None:
@@ -201,6 +208,7 @@ class LlamaModelRunner:
         self.shift = context.shift
         self.embedder = embedder
         self.model = model
+        self.adapters = [Adapter(name=one.name, scale=one.scale) for one in model.adapters]
         self._context = context
         self._logprobs: LogprobReader | None = None
         self.context_tokens = max(context_tokens, context.num_tokens)
@@ -285,6 +293,7 @@ class LlamaModelRunner:
 
     def run(self, chunks: Sequence[Chunk]) -> list[Sampled]:
         """Decode all chunks as one batch and sample from the last row of each that wants it."""
+        self._context.use_adapters(chunks[0].adapters)
         if chunks[0].picture is not None:
             return [self._run_picture(chunks[0], chunks[0].picture)]
         rows = [

@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from runtime.engine.adapters import AS_LOADED, Scales
 from runtime.engine.kv_cache import common_prefix_length
 from runtime.engine.pictures import whole_pictures
 
@@ -45,15 +46,18 @@ class SavedPrompts:
         self._runner = runner
         self._tokens: dict[int, list[int]] = {}
         self._only_whole: set[int] = set()
+        self._adapters: dict[int, Scales] = {}
 
-    def best_match(self, tokens: list[int], *, at_least: int) -> SavedMatch | None:
-        """Return the state that shares the most with ``tokens``, if that is ``at_least`` so many.
+    def best_match(self, tokens: list[int], adapters: Scales = AS_LOADED, *, at_least: int) -> SavedMatch | None:
+        """Return the state of these adapters that shares the most with ``tokens``, if that is ``at_least`` so many.
 
         The last token is left out because its logits are wanted. A state of which less than half is shared would take
         more room than it is worth.
         """
         best, wanted = None, tokens[:-1]
         for index, saved in self._tokens.items():
+            if self._adapters.get(index, AS_LOADED) != adapters:
+                continue
             length = whole_pictures(tokens, common_prefix_length(saved, wanted))
             if length < (len(saved) if index in self._only_whole else max(at_least, len(saved) // 2)):
                 continue
@@ -87,3 +91,4 @@ class SavedPrompts:
     def _forget(self, index: int) -> None:
         del self._tokens[index]
         self._only_whole.discard(index)
+        self._adapters.pop(index, None)

@@ -3,7 +3,8 @@
 Running streams come first: each has its row in every step that reads a prompt (Holmes et al., "DeepSpeed-FastGen",
 2024: dynamic split-fuse). What the step's budget leaves goes to prompts. A picture is a step of its
 own; streams have one between two pictures. Without prompts, streams run in groups of the size that
-:class:`StepCosts` finds fastest, whoever waited longest first.
+:class:`StepCosts` finds fastest, whoever waited longest first. Sequences with different LoRA adapters can't share a
+step: they take turns.
 
 Pure: it reads no clock, changes no sequence and does not know the device.
 """
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence as Items
 
+    from runtime.engine.adapters import Scales
     from runtime.engine.pictures import PromptPicture
     from runtime.engine.sequence import Sequence
     from runtime.engine.step_costs import StepCosts
@@ -41,6 +43,8 @@ class Part:
 
 def plan_step(sequences: Items[Sequence], costs: StepCosts, budget_tokens: int) -> list[Part]:
     """Choose the parts of the next step, at most ``budget_tokens`` tokens in all; empty only without sequences."""
+    is_beside_streams = any(one.num_remaining == 1 and not one.next_picture for one in sequences)
+    sequences = _whose_turn_it_is(sequences)
     pictures = sorted((one for one in sequences if one.next_picture), key=lambda one: one.order)
     texts = [one for one in sequences if not one.next_picture]
     streams = sorted((one for one in texts if one.num_remaining == 1), key=lambda one: (one.last_step, one.order))
@@ -52,8 +56,18 @@ def plan_step(sequences: Items[Sequence], costs: StepCosts, budget_tokens: int) 
         size = min(costs.group_size(len(streams)), budget_tokens) if streams else 0
         return [_part(one, 1) for one in streams[:size]]
     rows = [_part(one, 1) for one in streams[: max(0, budget_tokens - 1)]]
-    limit = min(budget_tokens, costs.step_tokens(len(rows))) if rows else budget_tokens
+    limit = min(budget_tokens, costs.step_tokens(max(1, len(rows)))) if is_beside_streams else budget_tokens
     return rows + _read_prompts(prompts, max(1, limit - len(rows)))
+
+
+def _whose_turn_it_is(sequences: Items[Sequence]) -> Items[Sequence]:
+    """Return those with the adapters that were used least lately."""
+    groups: dict[Scales, list[Sequence]] = {}
+    for one in sequences:
+        groups.setdefault(one.adapters, []).append(one)
+    if len(groups) < 2:
+        return sequences
+    return min(groups.values(), key=lambda group: (max(one.last_step for one in group), group[0].order))
 
 
 def _read_prompts(prompts: list[Sequence], budget_tokens: int) -> list[Part]:

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from runtime.engine.adapters import AS_LOADED, Scales
 from runtime.engine.logprobs import LogprobQueue
 from runtime.engine.text_stream import TextStream
 
@@ -74,6 +75,7 @@ class GenerationRequest:
     ``num_keep`` tokens at the beginning stay when the oldest part has to go (see ``context_shift``).
     ``shown_tokens`` maps control tokens to what they add to the text, where others add nothing.
     ``top_logprobs`` asks for the log probability of each token and of so many likeliest ones; ``None`` for neither.
+    ``adapters`` are the scales of the model's LoRA adapters.
     """
 
     prompt_tokens: tuple[int, ...]
@@ -85,6 +87,7 @@ class GenerationRequest:
     top_logprobs: int | None = None
     num_keep: int = 0
     pictures: tuple[PromptPicture, ...] = ()
+    adapters: Scales = AS_LOADED
 
 
 class RequestHandle:
@@ -166,6 +169,11 @@ class Sequence:
     def num_prompt(self) -> int:
         """Number of prompt tokens."""
         return len(self.request.prompt_tokens)
+
+    @property
+    def adapters(self) -> Scales:
+        """The LoRA adapters it is generated with."""
+        return self.request.adapters
 
     @property
     def num_remaining(self) -> int:

@@ -10,6 +10,7 @@ import itertools
 import logging
 from typing import TYPE_CHECKING
 
+from runtime.engine.adapters import AS_LOADED, Scales
 from runtime.engine.kv_cache import common_prefix_length
 from runtime.engine.saved_prompts import SavedPrompts
 
@@ -22,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class SwapSpace(SavedPrompts):
-    """States of chats, at most as many tokens as the context can hold; the one unused for longest goes first.
+    """States of chats, with the cells of the cache at most twice the context; the one unused for longest goes first.
 
     The one that was found last stays in any case, and is not counted: it is about to leave.
     """
@@ -34,36 +35,41 @@ class SwapSpace(SavedPrompts):
         self._numbers = itertools.count()
         self._found: int | None = None
 
-    def best_match(self, tokens: list[int], *, at_least: int) -> SavedMatch | None:
+    def best_match(self, tokens: list[int], adapters: Scales = AS_LOADED, *, at_least: int) -> SavedMatch | None:
         """Return the state that shares the most with ``tokens``; it stays until the next search."""
-        match = super().best_match(tokens, at_least=at_least)
+        match = super().best_match(tokens, adapters, at_least=at_least)
         self._found = match.index if match else None
         return match
 
-    def put(self, cache_id: int, tokens: list[int]) -> bool:
+    def put(self, cache_id: int, tokens: list[int], adapters: Scales = AS_LOADED) -> bool:
         """Keep a copy of a cached sequence; ``False`` when memory is short or the model's memory can't be copied."""
         if not tokens or len(tokens) > self._runner.context_tokens:
             return False
-        if any(common_prefix_length(saved, tokens) == len(tokens) for saved in self._tokens.values()):
+        if any(self._shared(index, tokens, adapters) == len(tokens) for index in self._tokens):
             return True
         state = self._runner.save(cache_id)
         if state is None:
             return False
-        self._make_room(tokens)
+        self._make_room(tokens, adapters)
         index = next(self._numbers)
-        self._tokens[index], self._states[index] = list(tokens), state
+        self._tokens[index], self._states[index], self._adapters[index] = list(tokens), state, adapters
         _LOG.info("an idle chat of %d tokens left the KV cache", len(tokens))
         return True
 
-    def _make_room(self, tokens: list[int]) -> None:
+    def _make_room(self, tokens: list[int], adapters: Scales) -> None:
         """Forget what ``tokens`` replace, then the oldest until there is room for them."""
         others = {index: saved for index, saved in self._tokens.items() if index != self._found}
         num_tokens = len(tokens) + sum(map(len, others.values()))
-        is_replaced = {index: common_prefix_length(saved, tokens) == len(saved) for index, saved in others.items()}
+        limit = 2 * self._runner.context_tokens - self._runner.num_cells
+        is_replaced = {index: self._shared(index, tokens, adapters) == len(saved) for index, saved in others.items()}
         for index, saved in sorted(others.items(), key=lambda item: not is_replaced[item[0]]):
-            if is_replaced[index] or num_tokens > self._runner.context_tokens:
+            if is_replaced[index] or num_tokens > limit:
                 num_tokens -= len(saved)
                 self._forget(index)
+
+    def _shared(self, index: int, tokens: list[int], adapters: Scales) -> int:
+        """Return how much of a state is the same as the beginning of a sequence."""
+        return common_prefix_length(self._tokens[index], tokens) if self._adapters[index] == adapters else 0
 
     def restore(self, match: SavedMatch, cache: KvCache, cache_id: int) -> bool:
         """Put what is shared back into the cache; a chat that goes on leaves the swap space."""

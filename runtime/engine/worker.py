@@ -74,7 +74,7 @@ class Worker:
             return False
         limit = self._runner.context_tokens
         reserved = tokens_to_reserve(sequence, limit, self._runner.num_slots)
-        match = self.cache.best_match(sequence.tokens)
+        match = self.cache.best_match(sequence.tokens, sequence.adapters)
         shared = self.cache.num_live_shared(match) if match else 0
         return is_admissible(reserved, shared, self.running, self.cache.num_live_cells, limit)
 
@@ -116,7 +116,7 @@ class Worker:
         if not parts:
             return
         self._num_steps += 1
-        self.space.swap_idle()
+        self.space.swap_idle(sum(part.num_tokens for part in parts))
         for part, sampled in self._run(parts):
             self._accept(part.sequence, sampled)
 
@@ -126,9 +126,9 @@ class Worker:
         If one that is still reading its prompt will soon share much more, this one waits for it. If a saved state
         shares much more, it is restored.
         """
-        match = self.cache.best_match(sequence.tokens)
+        match = self.cache.best_match(sequence.tokens, sequence.adapters)
         known = match.num_tokens if match else 0
-        saved = self.space.best_saved(sequence.tokens, at_least=WORTH_WAITING_TOKENS)
+        saved = self.space.best_saved(sequence.tokens, sequence.adapters, at_least=WORTH_WAITING_TOKENS)
         known = max(known, saved.num_tokens if saved else 0)
         if self._soon_shared(sequence) >= known + WORTH_WAITING_TOKENS:
             return
@@ -139,7 +139,7 @@ class Worker:
         except (PackerError, DecodeError) as error:
             self._end(sequence, Failed(error=error))
             return
-        sequence.cache_id = self.space.place(match)
+        sequence.cache_id = self.space.place(match, sequence.adapters)
         if saved and saved.num_tokens >= len(self.cache.entries[sequence.cache_id].tokens) + WORTH_WAITING_TOKENS:
             self._restore(saved, sequence)
         sequence.num_computed = len(self.cache.entries[sequence.cache_id].tokens)
@@ -150,25 +150,31 @@ class Worker:
         """Let a sequence that has just got its place begin with a saved state, if there is room for it."""
         has_room = self.space.make_room_for(saved)
         if sequence.cache_id is None:  # growing lost everything
-            sequence.cache_id = self.space.place(None)
+            sequence.cache_id = self.space.place(None, sequence.adapters)
         if has_room:
             self.space.restore(saved, sequence.cache_id)
 
     def _soon_shared(self, sequence: Sequence) -> int:
         """Return the longest beginning shared with a prompt that is being read."""
         wanted = sequence.tokens[:-1]
-        reading = [one for one in self.running if one.cache_id is not None and one.num_remaining > 1]
+        begun = [one for one in self.running if one.cache_id is not None and one.adapters == sequence.adapters]
+        reading = [one for one in begun if one.num_remaining > 1]
         return max((common_prefix_length(one.tokens, wanted) for one in reading), default=0)
 
     def _make_room(self, parts: list[Part]) -> list[Part]:
-        """Find the cells that a step needs: grow, evict idle sequences, then let the youngest running one give way.
+        """Find the cells that a step needs.
 
-        Where the cache may still grow but memory is short, the youngest fails instead: waiting would not help it.
+        Idle chats go to ordinary memory, which is cheaper than a larger cache that every step walks over; then the
+        cache grows to what the prompts still need, idle sequences are evicted, and at last the youngest running one
+        gives way. Where the cache may still grow but memory is short, the youngest fails instead: waiting would not
+        help it.
         """
-        while (num_wanted := sum(part.num_tokens for part in parts)) > self.cache.num_free_cells:
+        while sum(part.num_tokens for part in parts) > self.cache.num_free_cells:
+            if self.space.tidy():
+                continue
             refusal: MachineError | None = None
             try:
-                if self.space.grow(num_wanted):
+                if self.space.grow(sum(part.sequence.num_remaining for part in parts)):
                     parts = [part for part in parts if part.sequence.cache_id is not None]
                     continue
             except MachineError as error:
@@ -292,6 +298,7 @@ class Worker:
             sampler=sequence.sampler if part.is_last else None,
             top_logprobs=sequence.request.top_logprobs,
             picture=part.picture,
+            adapters=sequence.adapters,
         )
 
     def _cache_id(self, sequence: Sequence) -> int:

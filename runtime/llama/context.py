@@ -84,6 +84,7 @@ class Context:
         params.abort_callback = self._api.ggml_abort_callback(address)
         params.abort_callback_data = ctypes.addressof(self._interrupt)
         self._params = params
+        self._scales: Sequence[float] = ()
         self.pointer: Any = None
         self._create(num_tokens)
         self.batch_tokens = int(self._api.llama_n_batch(self.pointer))
@@ -99,9 +100,19 @@ class Context:
                 f"a context of {num_tokens} tokens can't be created{model.library.log.explain()}; "
                 "try a smaller one with --ctx-size"
             )
-        model.apply_adapters(self.pointer)
+        model.apply_adapters(self.pointer, self._scales)
         self.num_tokens = int(self._api.llama_n_ctx(self.pointer))
         self._memory = self._api.llama_get_memory(self.pointer)
+
+    def use_adapters(self, scales: Sequence[float]) -> None:
+        """Use the model's adapters with these scales from now on (``Model.apply_adapters``). Raises DecodeError."""
+        if scales == self._scales:
+            return
+        try:
+            self.model.apply_adapters(self.pointer, scales)
+        except MachineError as error:
+            raise DecodeError(str(error)) from error
+        self._scales = scales
 
     def resize(self, num_tokens: int) -> bool:
         """Put a KV cache of another size in place of this one and move what it holds.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,8 @@ class Model:
         self.library = library
         self.pointer = pointer
         self._stream = stream
-        self._adapters: list[tuple[int, float]] = []
+        self.adapters: list[AdapterFile] = []
+        self._adapter_pointers: list[int] = []
         self.vocab = Vocab(library.api, library.api.llama_model_get_vocab(pointer))
 
     def load_adapter(self, adapter: AdapterFile) -> None:
@@ -78,18 +79,22 @@ class Model:
             raise InputError(f"{path}: the adapter {adapter.name} can't be used{self.library.log.explain()}")
         if self.library.api.llama_adapter_get_alora_n_invocation_tokens(pointer):
             raise InputError(f"{path}: the adapter {adapter.name} is one that certain tokens switch on (aLoRA)")
-        self._adapters.append((pointer, adapter.scale))
+        self.adapters.append(adapter)
+        self._adapter_pointers.append(pointer)
 
-    def apply_adapters(self, context_pointer: int) -> None:
-        """Let a new context use the adapters; they are freed with the model. Raises MachineError."""
-        if not self._adapters:
+    def apply_adapters(self, context_pointer: int, scales: Sequence[float] = ()) -> None:
+        """Let a context use the adapters, which are freed with the model. Raises MachineError.
+
+        ``scales`` has one number for each, 0 for none of it; without any they are those that the adapters came with.
+        """
+        if not self.adapters:
             return
-        api, count = self.library.api, len(self._adapters)
-        pointers = (api.llama_adapter_lora_p_ctypes * count)(
-            *(ctypes.cast(pointer, api.llama_adapter_lora_p_ctypes) for pointer, _scale in self._adapters)
-        )
-        scales = (ctypes.c_float * count)(*(scale for _pointer, scale in self._adapters))
-        if api.llama_set_adapters_lora(context_pointer, pointers, count, scales) != 0:
+        api, scales = self.library.api, scales or [adapter.scale for adapter in self.adapters]
+        used = [(pointer, scale) for pointer, scale in zip(self._adapter_pointers, scales, strict=True) if scale]
+        kind, count = api.llama_adapter_lora_p_ctypes, len(used)
+        pointers = (kind * count)(*(ctypes.cast(pointer, kind) for pointer, _scale in used))
+        numbers = (ctypes.c_float * count)(*(scale for _pointer, scale in used))
+        if api.llama_set_adapters_lora(context_pointer, pointers, count, numbers) != 0:
             raise MachineError("llama.cpp refuses to apply the adapters")
 
     def close(self) -> None:

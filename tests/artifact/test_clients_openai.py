@@ -208,8 +208,10 @@ def test_embeddings(client: openai.OpenAI) -> None:
         assert sum(number * number for number in one.embedding) == pytest.approx(1, abs=1e-4)
     assert plain.data[0].embedding != pytest.approx(plain.data[1].embedding, abs=1e-3)
     assert plain.usage.total_tokens > 2
+    short = client.embeddings.create(model=MODEL, input="One", dimensions=64).data[0].embedding
+    assert (len(short), sum(number * number for number in short)) == (64, pytest.approx(1, abs=1e-4))
     with pytest.raises(openai.BadRequestError) as raised:
-        client.embeddings.create(model=MODEL, input="One", dimensions=3)
+        client.embeddings.create(model=MODEL, input="One", dimensions=10_000)
     assert raised.value.param == "dimensions"
 
 

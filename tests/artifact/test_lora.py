@@ -35,6 +35,11 @@ def test_packed_and_given_adapters(runtime_parts: RuntimeParts, runtime_cache: P
     assert entry["size_bytes"] == adapter_bytes
     assert entry["data_offset_bytes"] % 65536 == 0
     assert program.packer("verify", tmp_path / "with").returncode == 0
+    body = {"prompt": "Hello there", "max_tokens": 12, "temperature": 0}
+    with packed.serving() as server:
+        assert server.json("/lora-adapters") == [{"id": 0, "name": "Adapter 3", "scale": 0.5}]
+        adapted, plain_reply = (server.json("/v1/completions", {**body, **more}) for more in ({}, {"lora": []}))
+        assert adapted["choices"][0]["text"] != plain_reply["choices"][0]["text"]
     adapter_copy = adapter.rename(tmp_path / "moved.gguf")
     assert json.loads(packed.run(*ASK).stdout) == expected
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import time
@@ -64,8 +65,13 @@ def test_the_openai_client_streams_the_same_reply(client: openai.OpenAI) -> None
 
 SCHEMA = {
     "type": "object",
-    "properties": {"answer": {"enum": ["yes", "no"]}, "sure": {"type": "boolean"}},
-    "required": ["answer", "sure"],
+    "properties": {
+        "answer": {"enum": ["yes", "no"]},
+        "sure": {"type": "boolean"},
+        "share": {"type": "number", "minimum": 0.25, "exclusiveMaximum": 1},
+        "code": {"type": "string", "pattern": r"^[A-Z]{3}-\d{2}$"},
+    },
+    "required": ["answer", "sure", "share", "code"],
     "additionalProperties": False,
 }
 
@@ -78,14 +84,16 @@ def test_a_schema_makes_every_reply_valid_json(client: openai.OpenAI) -> None:
             model="any",
             messages=MESSAGES,  # type: ignore[arg-type]
             response_format=form,  # type: ignore[arg-type]
-            max_tokens=60,
+            max_tokens=160,
             temperature=1,
             seed=seed,
         )
         verdict = json.loads(reply.choices[0].message.content or "")
         assert verdict["answer"] in {"yes", "no"}
         assert type(verdict["sure"]) is bool
-        assert set(verdict) == {"answer", "sure"}
+        assert 0.25 <= verdict["share"] < 1
+        assert re.fullmatch(r"[A-Z]{3}-\d{2}", verdict["code"])
+        assert set(verdict) == {"answer", "sure", "share", "code"}
 
 
 def test_several_choices_come_back(client: openai.OpenAI) -> None:

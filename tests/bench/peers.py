@@ -45,6 +45,7 @@ CPU_LIBRARY_OPTIONS = OPTIONS | {
     "CMAKE_CXX_FLAGS": f"-march=native {KEEP_STORES}",
     "GGML_NATIVE": "OFF",  # which, as an option, can't be had for a library that is loaded at run time
     "BUILD_SHARED_LIBS": "ON",
+    "CMAKE_PLATFORM_NO_VERSIONED_SONAME": "ON",  # it meets the packed libggml-base.so
     "GGML_BACKEND_DL": "ON",
 }
 

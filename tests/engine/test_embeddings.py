@@ -93,6 +93,10 @@ def test_formats_and_kinds_of_input(open_engine: Callable[..., RealEngine]) -> N
     (tokens,) = embed(real, input=real.encoder.encode_text("Hello"), dimensions=128)["data"]
     assert list(struct.unpack("<128f", base64.b64decode(packed["embedding"]))) == pytest.approx(plain["embedding"])
     assert tokens["embedding"] == pytest.approx(plain["embedding"])
+    (short,) = embed(real, input="Hello", dimensions=3, encoding_format="base64")["data"]
+    length = math.hypot(*plain["embedding"][:3])
+    cut = [number / length for number in plain["embedding"][:3]]
+    assert list(struct.unpack("<3f", base64.b64decode(short["embedding"]))) == pytest.approx(cut)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_formats_and_kinds_of_input(open_engine: Callable[..., RealEngine]) -> N
         ({"input": [1, 10**6]}, "input", "found 1000000"),
         ({"input": [-1]}, "input", "found -1"),
         ({"input": "a", "encoding_format": "hex"}, "encoding_format", "float, base64"),
-        ({"input": "a", "dimensions": 64}, "dimensions", "128 numbers"),
+        ({"input": "a", "dimensions": 129}, "dimensions", "128 numbers"),
         ({"input": "a", "dimensions": 0}, "dimensions", "at least 1"),
         ({"input": ["a"] * 2049}, "input", "found 2049"),
         ({"input": ["a", "the " * 600]}, "input", "input 1 is"),

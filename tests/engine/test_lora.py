@@ -12,6 +12,7 @@ from runtime.llama.model import AdapterFile, ModelFile
 from tests.support import reference
 from tests.support.adapters import write_adapter, write_merged
 from tests.support.made_models import made_model
+from tests.support.real_engine import whole_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,3 +106,46 @@ def test_one_for_another_architecture_is_refused(
     path.write_bytes(b"no gguf")
     with pytest.raises(InputError, match="the adapter other can't be used"):
         open_engine(base, adapters=[adapter_file(path)])
+
+
+def test_requests_choose_their_adapters(
+    open_engine: Callable[..., RealEngine], runtime_parts: RuntimeParts, base: Path, adapter: Path, tmp_path: Path
+) -> None:
+    """Side by side, in a cache that has to grow meanwhile; a prompt that was read with others is read again."""
+    write_merged(tmp_path / "half.gguf", base, [(adapter, 0.5)])
+    models = {"half": tmp_path / "half.gguf", "base": base}
+    expected = {name: reference.greedy_token_ids(runtime_parts, path, PROMPT, 12) for name, path in models.items()}
+    real = open_engine(base, adapters=[adapter_file(adapter)], context_size=2048)
+    expected["full"] = list(real.generate(PROMPT, max_tokens=12).finished.token_ids)
+    assert len({tuple(tokens) for tokens in expected.values()}) == 3
+    prompt = tuple(real.encoder.encode_text(PROMPT))
+    scales = {"half": (0.5,), "base": (0.0,), "full": ()}
+    handles = [(name, real.submit(list(prompt), max_tokens=12, adapters=scales[name])) for name in [*scales] * 3]
+    for name, handle in handles:
+        assert list(whole_reply(handle).finished.token_ids) == expected[name]
+    long = list(prompt) + [prompt[-1]] * 600
+    reused = [
+        real.generate(long, max_tokens=8, adapters=one).finished.usage.num_reused_tokens
+        for one in ((0.25,), (0.25,), (0.125,), ())
+    ]
+    assert reused == [0, len(long) - 1, 0, len(prompt)]
+
+
+def test_the_api_offers_the_adapters(open_engine: Callable[..., RealEngine], base: Path, adapter: Path) -> None:
+    client = open_engine(base, adapters=[adapter_file(adapter, 0.5)]).client()
+    assert client.get("/lora-adapters").get_json() == [{"id": 0, "name": "adapter", "scale": 0.5}]
+    body = {"prompt": PROMPT, "max_tokens": 12, "temperature": 0}
+
+    def said(**more: object) -> str:
+        return str(client.post("/v1/completions", json={**body, **more}).get_json()["choices"][0]["text"])
+
+    assert said() == said(lora=[{"name": "adapter", "scale": 0.5}]) == said(lora=[{"id": 0, "scale": 0.5}])
+    assert len({said(), said(lora=[]), said(lora=[{"id": 0}])}) == 3
+    refused = client.post("/v1/completions", json={**body, "lora": [{"name": "other"}]})
+    assert refused.status_code == 400
+    assert refused.get_json()["error"]["message"] == (
+        "lora: there is no adapter 'other'; this model's are 0 ('adapter')"
+    )
+    for path, field in (("/v1/messages", "max_tokens"), ("/v1/responses", "max_output_tokens")):
+        asked = {"messages": [{"role": "user", "content": PROMPT}], "input": PROMPT, field: 9, "lora": [{"id": 1}]}
+        assert "there is no adapter 1" in client.post(path, json=asked).get_json()["error"]["message"]

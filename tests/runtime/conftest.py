@@ -9,6 +9,7 @@ import pytest
 
 from packer.errors import MachineError
 from runtime.chat_service import ChatService, Facts
+from runtime.engine.adapters import AS_LOADED, Adapter, Scales
 from runtime.engine.engine import Engine
 from runtime.engine.logprobs import TokenLogprob, TokenLogprobs
 from runtime.engine.sampling import SamplingParams
@@ -57,6 +58,8 @@ class ScriptedRunner:
         self.samplers_open = 0
         self.can_generate = True
         self.embedder: Any = None
+        self.adapters: list[Adapter] = []
+        self.made_with: dict[int, Scales] = {}
         self.packed_prompts: list[list[int]] = []
         self.can_restore = self.can_save = True
         self.num_loaded = 0
@@ -81,7 +84,7 @@ class ScriptedRunner:
             self._leave_half_done(chunks)
             raise DecodeError("no room is left in the KV cache")
         for chunk in chunks:
-            self._append(chunk.cache_id, chunk.tokens)
+            self._append(chunk.cache_id, chunk.tokens, chunk.adapters)
         if sum(len(held) for held in self.cells.values()) > self.num_cells:
             used = {cell for held in self.cells.values() for cell, _token in held}
             assert len(used) <= self.num_cells, "more cells than there are"
@@ -106,15 +109,18 @@ class ScriptedRunner:
             assert 0 <= chunk.cache_id < self.num_cached
             held = self.cells.get(chunk.cache_id, [])
             assert chunk.position == len(held), "the engine decodes at another position than the cache ends"
+            assert chunk.adapters == chunks[0].adapters, "one step with different adapters"
+            assert {self.made_with[cell] for cell, _token in held} <= {chunk.adapters}, "cells of other adapters"
 
     def _leave_half_done(self, chunks: Sequence[Chunk]) -> None:
         for chunk in chunks:
-            self._append(chunk.cache_id, chunk.tokens[:1])
+            self._append(chunk.cache_id, chunk.tokens[:1], chunk.adapters)
 
-    def _append(self, cache_id: int, tokens: list[int]) -> None:
+    def _append(self, cache_id: int, tokens: list[int], adapters: Scales = AS_LOADED) -> None:
         held = self.cells.setdefault(cache_id, [])
         for token in tokens:
             held.append((self.next_cell, token))
+            self.made_with[self.next_cell] = adapters
             self.next_cell += 1
 
     def truncate(self, cache_id: int, num_tokens: int) -> bool:
@@ -142,14 +148,16 @@ class ScriptedRunner:
         return self.can_restore
 
     def save(self, cache_id: int) -> Any:
-        return list(self.cached(cache_id)) if self.can_save else None
+        made_with = {self.made_with[cell] for cell, _token in self.cells.get(cache_id, [])} or {AS_LOADED}
+        return (list(self.cached(cache_id)), made_with.pop()) if self.can_save else None
 
     def load(self, cache_id: int, state: Any) -> bool:
         assert not self.cells.get(cache_id), "loaded onto a sequence in use"
         used = {cell for held in self.cells.values() for cell, _token in held}
-        assert len(used) + len(state) <= self.num_cells, "no room for a saved state"
+        tokens, adapters = state
+        assert len(used) + len(tokens) <= self.num_cells, "no room for a saved state"
         if self.can_restore:
-            self._append(cache_id, state)
+            self._append(cache_id, tokens, adapters)
             self.num_loaded += 1
         return self.can_restore
 

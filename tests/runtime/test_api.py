@@ -168,7 +168,7 @@ def test_text_parts_are_joined(client: FlaskClient, encoder: Any) -> None:
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
         ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.schema"),
         (
-            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"pattern": "^a$"}}}},
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"pattern": "(?=a)"}}}},
             "response_format.json_schema.schema",
         ),
         ({"json_schema": {"type": "wizard"}}, "json_schema"),
@@ -196,6 +196,16 @@ def test_text_parts_are_joined(client: FlaskClient, encoder: Any) -> None:
         ({"logit_bias": [[-1, 2]]}, "logit_bias"),
         ({"logit_bias": [[True, 2]]}, "logit_bias"),
         ({"logit_bias": [[5.5, 2]]}, "logit_bias"),
+        ({"logit_bias": {"999999": 5}}, "logit_bias"),
+        ({"lora": 0}, "lora"),
+        ({"lora": [0]}, "lora[0]"),
+        ({"lora": [{"scale": 1}]}, "lora[0].id"),
+        ({"lora": [{"id": "0"}]}, "lora[0].id"),
+        ({"lora": [{"name": 0}]}, "lora[0].name"),
+        ({"lora": [{"id": 0, "scale": "x"}]}, "lora[0].scale"),
+        ({"lora": [{"id": 0, "scale": 101}]}, "lora[0].scale"),
+        ({"lora": [{"id": 0}]}, "lora"),
+        ({"lora": [{}] * 65}, "lora"),
         ({"temperature": 10**400}, "temperature"),
         ({"top_k": 1e300}, "top_k"),
         ({"max_completion_tokens": 5, "max_tokens": "x"}, "max_tokens"),
@@ -234,7 +244,15 @@ def test_unknown_addresses_and_methods(client: FlaskClient) -> None:
     answer = client.get("/v1/chat/completions")
     assert answer.status_code == 405
     assert "POST" in answer.headers["Allow"]
-    error_of(answer)
+    assert error_of(answer)["message"] == "this address takes POST, not GET"
+
+
+def test_answers_can_be_read_in_a_terminal(client: FlaskClient, runner: Any) -> None:
+    runner.reply = "é漢".encode()
+    text = ask(client).text
+    assert "é漢" in text
+    assert text.startswith('{"id":')
+    assert client.application.json.dumps("\ud800") == '"\\ud800"'
 
 
 def test_too_large_a_request(client: FlaskClient) -> None:

@@ -260,6 +260,48 @@ def test_any_run_of_prompts_gives_every_reply(runner_class: Any, prompts: list[l
         assert engine.stop(5)
 
 
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    asked=st.lists(
+        st.tuples(st.lists(st.integers(1, 2), min_size=1, max_size=30), st.sampled_from([(), (0.5,), (0.0,)])),
+        min_size=1,
+        max_size=12,
+    ),
+    can_save=st.booleans(),
+)
+def test_adapters_share_neither_steps_nor_cells(
+    runner_class: Any, asked: list[tuple[list[int], tuple[float, ...]]], can_save: bool
+) -> None:
+    """The runner refuses a step with different adapters, and one on cells that were made with others."""
+    runner = runner_class(b"reply", num_slots=3, context_tokens=96)
+    runner.can_save = can_save
+    engine = Engine(lambda _progress: runner)
+    engine.start()
+    engine.wait_loaded(5)
+    try:
+        for handle in [engine.submit(request(prompt, adapters=adapters)) for prompt, adapters in asked]:
+            assert read(handle)[0] == "reply"
+    finally:
+        assert engine.stop(5)
+
+
+def test_a_chat_with_adapters_goes_on_from_the_swap_space(runner_class: Any) -> None:
+    runner = runner_class(b"reply", num_slots=1, context_tokens=64)
+    engine = Engine(lambda _progress: runner)
+    engine.start()
+    engine.wait_loaded(5)
+    try:
+        chat, adapters = [1] * 20, (0.5,)
+        read(engine.submit(request(chat, adapters=adapters)))
+        for other in (2, 3):
+            read(engine.submit(request([other] * 20)))
+        assert read(engine.submit(request([*chat, 4])))[1].usage.num_reused_tokens == 0
+        assert read(engine.submit(request([*chat, 4], adapters=adapters)))[1].usage.num_reused_tokens == 20
+        assert runner.num_loaded == 1
+    finally:
+        assert engine.stop(5)
+
+
 def test_many_clients_at_once(runner_class: Any) -> None:
     runner = runner_class(num_slots=4, context_tokens=256)
     runner.gate = threading.Semaphore(0)

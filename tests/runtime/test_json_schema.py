@@ -6,10 +6,14 @@ import datetime
 import ipaddress
 import json
 import random
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import jsonschema_rs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runtime.gbnf import integer_range
 from runtime.json_schema import SchemaError, json_object_grammar, schema_to_grammar
@@ -17,6 +21,7 @@ from tests.support.gbnf_samples import Grammar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from decimal import Decimal
 
 NUM_SAMPLES = 300
 TREE = {
@@ -141,10 +146,94 @@ def test_integer_ranges_hold_exactly_their_numbers(low: int, width: int) -> None
         assert found == set(range(low, low + width + 1))
 
 
+@given(
+    st.one_of(st.none(), st.decimals(-1000, 1000, places=3)),
+    st.one_of(st.none(), st.decimals(-1000, 1000, places=3)),
+    st.booleans(),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=60)
+def test_numbers_are_between_their_limits(
+    low: Decimal | None, high: Decimal | None, excludes_low: bool, excludes_high: bool
+) -> None:
+    schema: dict[str, Any] = {"type": "number"}
+    if low is not None:
+        schema["exclusiveMinimum" if excludes_low else "minimum"] = float(low)
+    if high is not None:
+        schema["exclusiveMaximum" if excludes_high else "maximum"] = float(high)
+    if low is not None and high is not None and (high < low or (high == low and (excludes_low or excludes_high))):
+        with pytest.raises(SchemaError, match="no number"):
+            schema_to_grammar(schema)
+        return
+    grammar, rng = Grammar(schema_to_grammar(schema)), random.Random(1)
+    for text in [grammar.sample(rng) for _ in range(50)]:
+        value = json.loads(text)
+        assert low is None or value > float(low) or (value == float(low) and not excludes_low), text
+        assert high is None or value < float(high) or (value == float(high) and not excludes_high), text
+
+
+def test_a_share_may_be_any_decimal() -> None:
+    found = {value for value in samples({"type": "number", "minimum": 0, "maximum": 1}, 2000)}
+    assert {0, 1} <= found
+    assert len(found) > 50
+    assert {round(value, 1) for value in found} == {number / 10 for number in range(11)}
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "", "^$", "a", "^abc$", "^[A-Z]{3}-\\d{2,4}$", "^(yes|no|)$", "^a|b$", "colou?r", "^(?:ab)+?$", "^(?P<x>a)b$",
+        "^(?<year>\\d{4})-(0[1-9]|1[0-2])$", "^[^\\s@]+@[^\\s@]+\\.[a-z]{2,}$", "^.*$", '^["\\\\]+$', "^\\S+\\s\\W\\D$",
+        "^[^a-z]{2}$", "^\\u00e9\\x41\\t\\n$", "^[é漢-漣]+$", "^[-a]$", "^[a-]$", "^#[0-9a-fA-F]{6}$",
+        "^\\+?[1-9]\\d{1,14}$",
+        "^/(\\w+/)*$", "^[\\w.-]+$", "]",
+    ],
+)  # fmt: skip
+def test_texts_match_their_pattern(pattern: str) -> None:
+    found = samples({"type": "string", "pattern": pattern})
+    plain = pattern.replace("(?<year>", "(?P<year>")
+    assert all(re.search(plain, text) for text in found), next(text for text in found if not re.search(plain, text))
+    assert all(jsonschema_rs.is_valid({"pattern": pattern.replace("?P<", "?<")}, text) for text in found)
+
+
+def test_a_pattern_leaves_a_choice_and_goes_with_lengths() -> None:
+    assert len({text for text in samples({"pattern": "^[a-z]+$"})}) > 100
+    assert any('"' in text for text in samples({"pattern": "^[^a]+$"}))
+    lengths = {len(text) for text in samples({"pattern": "^\\w+$", "minLength": 3, "maxLength": 5})}
+    assert lengths == {3, 4, 5}
+    assert {len(text) for text in samples({"pattern": "^[a-z]{2,9}$", "maxLength": 3})} == {2, 3}
+
+
 @pytest.mark.parametrize(
     ("schema", "place"),
     [
-        ({"type": "string", "pattern": "^a$"}, "$.pattern"),
+        ({"pattern": 5}, "$.pattern: expected a regular expression"),
+        ({"pattern": "(?=a)"}, "$.pattern: at character 3: groups that look around"),
+        ({"pattern": "(?i)a"}, "$.pattern: at character 3"),
+        ({"pattern": "(a)\\1"}, "$.pattern: at character 5: \\1 can't be enforced"),
+        ({"pattern": "a\\b"}, "$.pattern: at character 3: \\b can't"),
+        ({"pattern": "\\p{L}"}, "$.pattern"),
+        ({"pattern": "(^a$)|b"}, "$.pattern: at character 2"),
+        ({"pattern": "(a$)"}, "$.pattern: at character 3: anchors"),
+        ({"pattern": "a$b"}, "$.pattern"),
+        ({"pattern": "(a"}, "$.pattern: at character 3: a ')' is missing"),
+        ({"pattern": "a)"}, "$.pattern"),
+        ({"pattern": "[a"}, "$.pattern: at character 3: it ends too early"),
+        ({"pattern": "[]"}, "$.pattern"),
+        ({"pattern": "[z-a]"}, "$.pattern"),
+        ({"pattern": "[\\w-z]"}, "$.pattern"),
+        ({"pattern": "[\\x00-\\x08]"}, "$.pattern"),
+        ({"pattern": "\\u12"}, "$.pattern"),
+        ({"pattern": "*"}, "$.pattern: at character 1: '*' can't stand here"),
+        ({"pattern": "a**"}, "$.pattern"),
+        ({"pattern": "a{,2}"}, "$.pattern"),
+        ({"pattern": "a{3,2}"}, "$.pattern"),
+        ({"pattern": "a{5000}"}, "$.pattern"),
+        ({"pattern": "a" * 2001}, "$.pattern"),
+        ({"pattern": "(" * 1500}, "the schema is nested too deeply"),
+        ({"pattern": "^ab$", "minLength": 2}, "$.pattern: can't be enforced together with a length"),
+        ({"pattern": "^[a]{2}$", "maxLength": 1}, "$.pattern: no text"),
+        ({"pattern": "^a$", "format": "uuid"}, "$.format"),
         ({"properties": {"a": {"not": {}}}}, "$.properties.a.not"),
         ({"type": "wizard"}, "$.type"),
         ({"type": []}, "$.type"),
@@ -161,7 +250,9 @@ def test_integer_ranges_hold_exactly_their_numbers(low: int, width: int) -> None
         ({"type": "string", "format": "uri"}, "$.format"),
         ({"type": "integer", "minimum": 0.5}, "$.minimum"),
         ({"type": "integer", "minimum": 5, "maximum": 4}, "$"),
-        ({"type": "number", "maximum": 4}, "$.maximum"),
+        ({"type": "number", "maximum": "4"}, "$.maximum"),
+        ({"type": "number", "maximum": 4, "minimum": 5}, "$: no number"),
+        ({"type": "number", "exclusiveMaximum": 4, "minimum": 4}, "$: no number"),
         ({"type": "number", "multipleOf": 4}, "$.multipleOf"),
         ({"enum": []}, "$.enum"),
         ({"enum": ["a"], "type": "integer"}, "$.enum"),

@@ -17,7 +17,10 @@ from runtime.engine.step_costs import StepCosts
 def sequence(order: int, remaining: int, *, computed: int = 10, **more: Any) -> Sequence:
     tokens = tuple(range(1, 1 + computed + remaining))
     request = GenerationRequest(
-        prompt_tokens=tokens, sampling=SamplingParams(), max_tokens=more.pop("max_tokens", None)
+        prompt_tokens=tokens,
+        sampling=SamplingParams(),
+        max_tokens=more.pop("max_tokens", None),
+        adapters=more.pop("adapters", ()),
     )
     made = Sequence.from_request(request, RequestHandle(), order)
     made.num_computed = computed
@@ -101,6 +104,41 @@ def test_nobody_starves(remaining: list[int], budget: int) -> None:
             if one.num_remaining == 0:
                 one.tokens.append(1)
     assert all(len(one.tokens) > 10 + length + 1 for one, length in zip(sequences, remaining, strict=True))
+
+
+ADAPTERS = ((), (0.5,), (0.0,))
+
+
+def test_sequences_with_different_adapters_take_turns() -> None:
+    plain = [sequence(order, 1, last_step=5) for order in range(3)]
+    adapted = sequence(3, 2000, adapters=(0.5,), last_step=-1)
+    costs = costs_of(rows_1=10, prompt=2)
+    turns = []
+    for step in range(6, 10):
+        parts = plan_step([*plain, adapted], costs, 512)
+        turns.append(shares(parts))
+        for part in parts:
+            part.sequence.last_step = step
+    assert [sorted(turn) for turn in turns] == [[3], [0, 1, 2], [3], [0, 1, 2]]
+    assert turns[0][3] < 100, "the others would pause for a whole batch"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 1, 50, 700]), st.sampled_from(ADAPTERS)), min_size=1, max_size=10),
+    st.integers(2, 64),
+)
+def test_nobody_starves_whatever_the_adapters(wanted: list[tuple[int, tuple[float, ...]]], budget: int) -> None:
+    sequences = [sequence(order, length, adapters=adapters) for order, (length, adapters) in enumerate(wanted)]
+    for step in range(10, 10 + 3 * (sum(length for length, _ in wanted) + 20 * len(sequences))):
+        parts = plan_step(sequences, costs_of(rows_1=10, prompt=1), budget)
+        assert len({part.sequence.adapters for part in parts}) == 1
+        for part in parts:
+            one = part.sequence
+            one.num_computed += part.num_tokens
+            one.last_step = step
+            if one.num_remaining == 0:
+                one.tokens.append(1)
+    assert all(len(one.tokens) > 10 + length + 1 for one, (length, _) in zip(sequences, wanted, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -90,13 +90,12 @@ def test_memory_that_others_need_is_given_back(runner_class: Any) -> None:
 def test_idle_chats_get_out_of_the_way_of_a_long_reply(runner_class: Any) -> None:
     """There is room for all, so only the steps that walk over the idle ones make them go."""
     runner = runner_class(b"x" * 200, context_tokens=8192, batch_tokens=512)
-    runner.num_cached = 8
+    runner.num_cached = runner.num_slots = 8
     bench = Bench(runner)
     chats = [[number, *[7] * 400] for number in range(20, 25)]
-    for chat in chats:
-        handle = bench.submit(chat, max_tokens=2)
-        bench.run()
-        assert events_of(handle)
+    handles = [bench.submit(chat, max_tokens=20) for chat in chats]
+    bench.run()
+    assert all(events_of(handle) for handle in handles)
     assert bench.worker.cache.num_idle_cells > 2000
     handle = bench.submit([1, 2, 3], max_tokens=200)
     for _ in range(100):
@@ -163,3 +162,30 @@ def test_chats_that_share_most_of_their_cells_stay_together(runner_class: Any) -
         reused_by(bench, [*[7] * 1000, *[number] * 100])
     assert not bench.worker.is_untidy
     assert len(bench.worker.cache.entries) == 4
+
+
+def test_idle_chats_give_way_before_the_cache_grows(runner_class: Any) -> None:
+    """One chat after the other needs no more cells than the last two; none of them is read twice."""
+    runner = runner_class(b"x" * 10, context_tokens=8192, batch_tokens=512)
+    runner.num_cached, runner.num_cells, runner.least_cells = 8, 1024, 1024
+    bench = Bench(runner)
+    chats = [[number, *[7] * 450] for number in range(20, 28)]
+    for chat in chats:
+        assert reused_by(bench, chat) <= 1
+    assert runner.num_cells == 1024
+    for chat in chats:
+        assert reused_by(bench, [*chat, 3]) >= len(chat)
+    assert runner.num_cells <= 1536
+
+
+def test_a_long_prompt_walks_over_no_idle_chats(runner_class: Any) -> None:
+    runner = runner_class(b"x" * 10, context_tokens=8192, batch_tokens=512)
+    runner.num_cached = runner.num_slots = 8
+    bench = Bench(runner)
+    for number in range(20, 26):
+        bench.submit([number] * 400)
+    bench.run()
+    assert bench.worker.cache.num_idle_cells > 2048
+    bench.submit([9] * 1400)
+    bench.step()
+    assert bench.worker.cache.num_idle_cells <= 1024

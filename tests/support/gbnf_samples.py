@@ -154,7 +154,7 @@ def _unescape(match: re.Match[str]) -> str:
 
 def _members(text: str) -> list[str]:
     inverted, body = text.startswith("[^"), text[2 if text.startswith("[^") else 1 : -1]
-    parts = re.findall(r"\\(?:x[0-9a-fA-F]{2}|.)|[^\\]", body, re.DOTALL)
+    parts = re.findall(r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)|[^\\]", body, re.DOTALL)
     characters = [ESCAPE.sub(_unescape, part) for part in parts]
     found: set[str] = set()
     at = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from runtime.chat_service import ChatService, Facts
@@ -83,7 +83,7 @@ class RealEngine:
         """Return the service around this engine."""
         facts = Facts(
             model_name="tiny",
-            model={"name": "tiny"},
+            model={"name": "tiny", "adapters": [asdict(one) for one in self.engine.adapters]},
             device={"name": "CPU", "why": "test"},
             cpu_variant="any",
             threads={"count": 1, "why": "test"},

@@ -13,7 +13,7 @@ UNFORESEEN = re.compile(
     r"|json_schema: \$|response_format\.(json_schema\.)?schema: \$|text\.format\.schema: \$"
     r"|n: at most 32 replies"
     r"|best_of: expected n"
-    r"|logit_bias: there is no token"
+    r"|logit_bias: there is no token|lora: there is no adapter"
     r"|(prompt|input): this model's tokens are|tokens: "
     r"|dimensions: this model's vectors"
     r"|.* tokens.*context"

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.axe import serious_violations
 from tests.support.browser import TIMEOUT_MS
+from tests.web.page_driver import open_chat, open_dialog
 from tests.web.page_states import STATES, fill
 
 if TYPE_CHECKING:
@@ -36,6 +37,29 @@ FITS = (
     "() => [document.documentElement, ...document.querySelectorAll('#scroller, dialog[open]')]"
     ".every(box => box.scrollWidth <= box.clientWidth)"
 )
+
+
+AT_400_PERCENT = (320, 256)
+
+
+def test_at_four_hundred_percent_there_is_room_to_read_and_everything_can_be_reached(
+    browser: Browser, watch: Watch, server: FakeServer, program: FakeProgram
+) -> None:
+    """1280 x 1024 pixels at 400 % are 320 x 256 (WCAG 2.2, 1.4.10), which is lower than any phone."""
+    fill(program)
+    width, height = AT_400_PERCENT
+    page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+    page.set_default_timeout(TIMEOUT_MS)
+    watch.attach(page)
+    page.goto(server.address)
+    page.locator("#composer-input").wait_for()
+    assert page.locator("#scroller").bounding_box()["height"] > height / 2  # type: ignore[index]
+    for name in ("code", "machine", "settings"):
+        dialog = open_dialog(page, name)
+        assert page.evaluate(FITS)
+        dialog.locator(".dialog-actions button:visible").last.click()
+    open_chat(page, "Berths for the winter")
+    page.close()
 
 
 NARROW = ("chat", "branches", "chats", "settings")

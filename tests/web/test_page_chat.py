@@ -25,7 +25,7 @@ def test_answer_streams_in_and_shows_its_speed(chat: Page, program: FakeProgram)
     expect(answer(chat).locator(".prose")).to_have_text("Paris is the capital.")
     expect_state(chat, "done")
     expect(answer(chat).locator(".message-facts")).to_have_text(
-        re.compile(r"^40 tokens · [\d.,]+ tokens/s · first after [\d.]+ s$")
+        re.compile(r"^40 tokens · [\d.,]+ tokens/s · first after [\d.]+\xa0s$")
     )
     expect(chat.locator("#announcer")).to_have_text("Harbour Help says: Paris is the capital.")
     request = program.chats[0]

@@ -13,6 +13,7 @@ import { MachinePanel } from "./dialogs/machine_panel.js";
 import { SettingsDialog } from "./dialogs/settings_dialog.js";
 import { byId } from "./dom.js";
 import { pickLanguage, t, useLanguage } from "./i18n.js";
+import { reasonText } from "./reasons.js";
 import { Preferences } from "./settings/preferences.js";
 import { Presets } from "./settings/presets.js";
 import { Settings } from "./settings/settings.js";
@@ -122,7 +123,7 @@ class App {
     this.#workspace = workspace;
     this.#sidebar = new Sidebar(workspace, this.#drawer, {
       onChosen: () => this.#composer.focus(),
-      why: this.#info?.history?.why ?? "",
+      why: reasonText(this.#info?.history?.why ?? ""),
     });
     window.addEventListener("pagehide", () => workspace.leave());
     this.#show(workspace.current);

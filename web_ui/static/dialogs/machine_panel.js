@@ -7,6 +7,7 @@
 import { quit } from "../api/program.js";
 import { byId, closeOnBackdrop, element } from "../dom.js";
 import { language, t, tn } from "../i18n.js";
+import { reasonText } from "../reasons.js";
 import { sizeText } from "../view/attachment_chips.js";
 
 /**
@@ -69,7 +70,7 @@ function factsOf(info) {
   /** @type {Fact[]} */
   const facts = [
     [t("machine.model"), String(model?.name ?? ""), modelDetails(model)],
-    [t("machine.device"), device?.name ?? "", device?.why ?? ""],
+    [t("machine.device"), device?.name ?? "", reasonText(device?.why ?? "")],
     [t("machine.cpu"), info.cpu_variant ?? "", ""],
     [
       t("machine.memory"),
@@ -81,9 +82,9 @@ function factsOf(info) {
           })
         : "",
     ],
-    [t("machine.threads"), threads?.count?.toString() ?? "", threads?.why ?? ""],
-    [t("machine.context"), context ? tn("facts.tokens", context.size_tokens) : "", context?.why ?? ""],
-    [t("machine.chats"), chatsPlace(history), history?.enabled ? "" : (history?.why ?? "")],
+    [t("machine.threads"), threads?.count?.toString() ?? "", reasonText(threads?.why ?? "")],
+    [t("machine.context"), context ? tn("facts.tokens", context.size_tokens) : "", reasonText(context?.why ?? "")],
+    [t("machine.chats"), chatsPlace(history), history?.enabled ? "" : reasonText(history?.why ?? "")],
     [t("machine.address"), info.address || location.origin, t("machine.address_why")],
     [t("machine.version"), info.version ?? "", ""],
   ];

@@ -8,6 +8,7 @@ import { readFile } from "../api/attachments.js";
 import { announce } from "../announcer.js";
 import { byId, element } from "../dom.js";
 import { t } from "../i18n.js";
+import { reasonText } from "../reasons.js";
 import { attachmentChip, sizeText } from "./attachment_chips.js";
 import { fitPicture } from "./fit_picture.js";
 
@@ -72,7 +73,7 @@ export class Attach {
     if (!limits) return;
     this.#forgetProblems();
     for (const file of files) {
-      if (file.type.startsWith("image/") && !limits.images) this.#say(t("attach.no_images", { why: limits.why }));
+      if (file.type.startsWith("image/") && !limits.images) this.#say(t("attach.no_images", { why: reasonText(limits.why) }));
       else if (file.size > limits.max_bytes) {
         this.#say(
           t("attach.too_large", { name: file.name, size: sizeText(file.size), limit: sizeText(limits.max_bytes) }),
