@@ -149,9 +149,10 @@ def _title_parts(bundle: Bundle) -> str | None:
 
 
 def _build_file(cache: BuildCache, name: str, target: str, note: Callable[[str], None]) -> Path:
+    gpu_library = GPU_LIBRARIES[name]
+    gpu_library.check_target(target)
     environment = build_environment(cache, note)
     tools = BuildTools(cache=cache, environment=environment, sources=fetch_sources(cache, environment, note))
-    gpu_library = GPU_LIBRARIES[name]
     library = gpu_library.build(tools, target, note)
     digest = digest_of([RECIPE, COMPRESS_LEVEL, __version__, name, target, library.parent.name,
                         file_sha256(Path(layout.__file__))])  # fmt: skip

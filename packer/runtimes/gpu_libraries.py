@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from packer.errors import BuildError
 from packer.runtimes.component import Component, first_text
 from packer.runtimes.licences import system_text
-from packer.toolchain.cuda import CUDA_TARGET, chosen_architectures, cuda_backend
+from packer.toolchain.cuda import CUDA_TARGET, check_target, chosen_architectures, cuda_backend
 from packer.toolchain.cuda_toolkit import cuda_toolkit
 from packer.toolchain.debian import debian_packages
 from packer.toolchain.llama_cpp import LIBRARY_RECIPES
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 class GpuLibrary:
     """``build`` makes the library for a target; ``components`` are what it has beside what every runtime has.
 
-    One that ``takes_long`` is never built in passing.
+    ``check_target`` raises BuildError for a target that can't be built for, before anything is fetched. One that
+    ``takes_long`` is never built in passing.
     """
 
     build: Callable[[BuildTools, str, Callable[[str], None]], Path]
     components: Callable[[BuildTools], list[Component]]
     targets: tuple[str, ...]
+    check_target: Callable[[str], None] = lambda _target: None
     takes_long: bool = False
 
 
@@ -76,5 +78,11 @@ def _cuda_components(tools: BuildTools) -> list[Component]:
 
 GPU_LIBRARIES = {
     "vulkan": GpuLibrary(build=vulkan_backend, components=_vulkan_components, targets=tuple(LIBRARY_RECIPES)),
-    "cuda": GpuLibrary(build=_build_cuda, components=_cuda_components, targets=(CUDA_TARGET,), takes_long=True),
+    "cuda": GpuLibrary(
+        build=_build_cuda,
+        components=_cuda_components,
+        targets=(CUDA_TARGET,),
+        check_target=check_target,
+        takes_long=True,
+    ),
 }

@@ -63,11 +63,7 @@ def cuda_backend(
 
     Raises BuildError.
     """
-    if target != CUDA_TARGET:
-        raise BuildError(
-            f"the CUDA backend for {target} can't be built here: NVIDIA's compiler for Windows needs Microsoft's; "
-            "--gpu vulkan works with NVIDIA's driver there"
-        )
+    check_target(target)
     chosen = parse_architectures(",".join(architectures))
     inputs = [tools.sources.digests, toolkit_digest(), chosen, _compiler_version()]
     digest = digest_of([RECIPE, OPTIONS, *LINUX.identity, digest_of_files(STAND_IN, stand_in_files()), *inputs])
@@ -80,6 +76,15 @@ def cuda_backend(
             shutil.rmtree(objects)
 
     return tools.cache.get_or_build("ggml-cuda", digest, build) / LIBRARY_NAME
+
+
+def check_target(target: str) -> None:
+    """Raise BuildError for a target that the backend can't be built for."""
+    if target != CUDA_TARGET:
+        raise BuildError(
+            f"the CUDA backend for {target} can't be built here: NVIDIA's compiler for Windows needs Microsoft's; "
+            "--gpu vulkan works with NVIDIA's driver there"
+        )
 
 
 def stand_in_files() -> list[Path]:

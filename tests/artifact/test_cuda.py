@@ -100,9 +100,3 @@ def test_a_backend_that_takes_an_hour_is_not_built_in_passing(
     assert done.returncode == 6
     assert "packer runtimes build --gpu cuda" in done.stderr
     assert not (tmp_path / "chat").exists()
-
-
-def test_for_windows_it_is_refused(store: dict[str, str], tiny_model: Path, tmp_path: Path) -> None:
-    done = program.packer("runtimes", "build", "windows-x86_64", "--gpu", "cuda", **store)
-    assert done.returncode == 6
-    assert "NVIDIA's compiler for Windows needs Microsoft's; --gpu vulkan works" in done.stderr.replace("\n", " ")

@@ -55,6 +55,11 @@ def llama_server() -> Path:
     return _built("peer-llama-server", OPTIONS, "llama-server") / "llama-server"
 
 
+def cuda_llama_server(options: dict[str, str]) -> Path:
+    """Return ``llama-server`` with CUDA, as ``options`` say; builds it when missing."""
+    return _built("peer-llama-server-cuda", OPTIONS | options, "llama-server") / "llama-server"
+
+
 def gcc_cpu_library(*, openmp: bool) -> Path:
     """Return ggml's CPU library, loadable at run time, for this very CPU; builds it when missing (a minute or two)."""
     options = CPU_LIBRARY_OPTIONS | {"GGML_OPENMP": "ON" if openmp else "OFF"}

@@ -1,4 +1,4 @@
-"""Keeps what a benchmark measured, round by round, and writes its table into docs/benchmarks.md.
+"""Keeps what a benchmark measured, round by round, and writes its table into a page of docs/.
 
 A run can be cut short and continued: each round is in the file as soon as it is done.
 """
@@ -59,16 +59,17 @@ def run(
     table: Callable[[Results], Iterable[str]],
     options: Callable[[argparse.ArgumentParser], None] = lambda _parser: None,
     draw: Callable[[Results], None] = lambda _results: None,
+    document: Path = DOCUMENT,
 ) -> None:
     """Be the command line of a benchmark: ``measure`` adds rounds, ``table`` makes Markdown lines of them.
 
-    ``draw`` makes a picture for the documentation.
+    ``draw`` makes a picture for the documentation; ``document`` is the page with the marks for the table.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (0: only show)")
     parser.add_argument("--resume", action="store_true", help="add to the rounds of the run before")
     parser.add_argument("--json", type=Path, default=RESULTS / f"{name}.json", help="where the rounds are kept")
-    parser.add_argument("--write", choices=["docs"], help="put the table into docs/benchmarks.md")
+    parser.add_argument("--write", choices=["docs"], help=f"put the table into docs/{document.name}")
     parser.add_argument("--peer", type=Path, help="a llama-server to measure, instead of one that is built here")
     options(parser)
     chosen = parser.parse_args()
@@ -82,7 +83,7 @@ def run(
     lines = [*table(results), "", results.conditions()]
     sys.stdout.write("\n".join(lines) + "\n")
     if chosen.write:
-        replace_section(DOCUMENT, name, lines)
+        replace_section(document, name, lines)
         draw(results)
 
 

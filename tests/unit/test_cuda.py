@@ -138,8 +138,10 @@ def test_a_compiler_that_is_too_new_is_named(monkeypatch: pytest.MonkeyPatch, tm
 def test_what_can_not_be_built_is_refused_at_once(
     tmp_path: Path, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
-    """Nothing is fetched and nothing compiled: the cache is empty, and stays so but for the tools themselves."""
-    done = program.packer("runtimes", "build", *arguments, PACKER_RUNTIMES_DIR=str(tmp_path))
+    """Nothing is fetched and nothing compiled: the cache stays empty."""
+    places = {"PACKER_RUNTIMES_DIR": str(tmp_path / "added"), "PACKER_BUILD_CACHE_DIR": str(tmp_path / "cache")}
+    done = program.packer("runtimes", "build", *arguments, **places)
     assert done.returncode == code
     assert words in done.stderr.replace("\n", " ")
     assert "Traceback" not in done.stderr
+    assert not any(tmp_path.rglob("*"))
