@@ -43,7 +43,6 @@ CHOICE_FILE = "cuda-architectures.txt"
 LINKER_FLAGS = "-Wl,-s -Wl,--exclude-libs,ALL -static-libstdc++ -static-libgcc"
 OPTIONS = {
     "CMAKE_SHARED_LINKER_FLAGS": LINKER_FLAGS,
-    "CMAKE_MODULE_LINKER_FLAGS": LINKER_FLAGS,
     "CMAKE_CUDA_RUNTIME_LIBRARY": "Static",
     "CMAKE_INSTALL_RPATH": "$ORIGIN/..",
     "GGML_CPU": "OFF",
@@ -88,8 +87,8 @@ def check_target(target: str) -> None:
 
 
 def stand_in_files() -> list[Path]:
-    """The sources of what stands in for cuBLAS."""
-    return sorted(path for path in STAND_IN.iterdir() if path.suffix in {".cu", ".cuh", ".h"})
+    """The sources of what stands in for cuBLAS, and for what a C library of some age lacks."""
+    return sorted(path for path in STAND_IN.iterdir() if path.suffix in {".c", ".cu", ".cuh", ".h"})
 
 
 def choose_architectures(cache: BuildCache, architectures: Sequence[str]) -> None:
@@ -139,7 +138,13 @@ def _build(tools: BuildTools, architectures: Sequence[str], objects: Path, note:
     flags = [f"-ffile-prefix-map={path}={name}" for path, name in mapped.items()]
     environment = _environment(toolkit)
     stand_in = _compile_stand_in(tools, toolkit, compilers[1], architectures, [*flags, "-fPIC"], objects, environment)
+    older_systems = objects / "older_systems.o"
+    process.run(
+        [compilers[0], *flags, "-O2", "-fPIC", "-c", objects / "cublas" / "older_systems.c", "-o", older_systems],
+        env=environment,
+    )
     definitions = LINUX.options | OPTIONS | _definitions(tools, toolkit, compilers, architectures, flags, stand_in)
+    definitions["CMAKE_MODULE_LINKER_FLAGS"] = f"{LINKER_FLAGS} {older_systems}"
     process.run(
         [
             tools.environment.cmake,
