@@ -30,6 +30,8 @@ DESKTOP, PHONE = (1280, 800), (390, 844)
 LOOKS: list[Look] = [(size, scheme) for size in (DESKTOP, PHONE) for scheme in ("light", "dark")]  # type: ignore[misc]
 OPTIONS = ("--temperature", "0", "--max-tokens", "40")
 FITS = "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+LAST_WORDS = 40
+"""Letters at the end of an answer that may look otherwise when more follow: half a table or the like."""
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +243,12 @@ def test_snippets_work_with_the_real_address(plain_page: Page, tmp_path: Path) -
         dialog.get_by_role("button", name="Close").click()
 
 
+def num_kept(server: program.Server) -> int:
+    """Letters of the reply in the only chat, as it is kept."""
+    (chat,) = server.json("/api/chats")["chats"]
+    return len(server.json(f"/api/chats/{chat['id']}")["messages"][-1]["content"])
+
+
 def test_a_reply_outlives_a_kill(launch: program.Launcher, browser: Browser, tmp_path: Path) -> None:
     environment = launch.environment(PACKER_DATA_DIR=str(tmp_path / "data"))
     page = watched(browser, (DESKTOP, "light"), Watch())
@@ -252,15 +260,17 @@ def test_a_reply_outlives_a_kill(launch: program.Launcher, browser: Browser, tmp
             "() => document.querySelector('.message-assistant .message-body').textContent.length > 200"
         )
         shown = answer(page).locator(".message-body").evaluate("body => body.textContent")
-        time.sleep(1)
+        deadline = time.monotonic() + TIMEOUT_MS / 1000
+        while num_kept(first) < len(shown) - LAST_WORDS:
+            assert time.monotonic() < deadline, "the reply is not kept while it grows"
+            time.sleep(0.1)
         first.stop(signal.SIGKILL)
     with launch.serving(env=environment) as second:
         page.goto(second.address)
         open_chat(page, "Tell me everything")
         kept = answer(page).locator(".message-body")
         expect(kept).not_to_be_empty()
-        # The last words may have been half a table or the like.
-        assert kept.evaluate("body => body.textContent").startswith(shown[:-40])
+        assert kept.evaluate("body => body.textContent").startswith(shown[:-LAST_WORDS])
         expect(answer(page)).to_have_attribute("data-state", "stopped")
         expect(answer(page).get_by_role("button", name="Continue").first).to_be_visible()
     page.context.close()
