@@ -2,8 +2,8 @@
 
 The sources are llama.cpp's ``common/``, compiled beside our own in ``packer/chat_library`` by zig. Everything but the
 interface is hidden, and nothing of libllama or ggml is linked: the little that the sources refer to is in
-``upstream_needs.cpp``. In ``HOOKS`` single lines are added to the upstream text, where it recurses without a limit or
-does the same work for each request.
+``upstream_needs.cpp``. In ``HOOKS`` single lines are added to the upstream text, where it recurses without a limit, does
+the same work for each request, or prints what a request contains.
 """
 
 from __future__ import annotations
@@ -76,13 +76,14 @@ HOOKS = (
         "    std::string visit(const common_chat_schema & schema, const std::string & name) {\n",
         CHECKPOINT,
     ),
+    ("common/json-schema-to-grammar.cpp", "    void check_errors() {\n", "_warnings.clear();"),
     (
         "common/chat-diff-analyzer.cpp",
         "void autoparser::analyze_template(const common_chat_template & tmpl) {\n",
         "if (packer_chat::recall_analysis(*this, tmpl)) { return; }",
     ),
 )
-"""File, a line that is there exactly once, and what is added after it; ``hooks.h`` declares both calls."""
+"""File, a line that is there exactly once, and what is added after it; ``hooks.h`` declares the calls."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -210,6 +210,18 @@ def test_a_deeply_nested_call_is_no_stack_overflow(chat_library: ChatLibrary, bu
         assert error.is_limit
 
 
+def test_nothing_of_a_request_is_printed(
+    chat_library: ChatLibrary, build_tools: BuildTools, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Upstream tells the terminal which patterns its grammars don't know."""
+    parameters = {"type": "object", "properties": {"x": {"type": "string", "pattern": "^(?=secret).*$"}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": parameters}}
+    template = open_source(chat_library, upstream(build_tools, "Qwen-Qwen3-0.6B"))
+    assert template.apply({"messages": [USER], "tools": [tool], "tool_choice": "required"})["grammar"]
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""
+
+
 def test_only_the_interface_is_visible(chat_library: ChatLibrary) -> None:
     from elftools.elf.elffile import ELFFile
 
