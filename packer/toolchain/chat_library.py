@@ -2,8 +2,8 @@
 
 The sources are llama.cpp's ``common/``, compiled beside our own in ``packer/chat_library`` by zig. Everything but the
 interface is hidden, and nothing of libllama or ggml is linked: the little that the sources refer to is in
-``upstream_needs.cpp``. In ``HOOKS`` single lines are added to the upstream text, where it recurses without a limit, does
-the same work for each request, or prints what a request contains.
+``upstream_needs.cpp``. In ``HOOKS`` single lines are added to the upstream text, where it recurses without a limit,
+does the same work for each request, or prints what a request contains.
 """
 
 from __future__ import annotations
