@@ -116,12 +116,18 @@ class WebServer:
 
         while not self._ending.is_set():
             wasyncore.loop(timeout=POLL_S, map=self._map, count=1)
-        wasyncore.close_all(self._map, ignore_all=True)
 
     def close(self, timeout_s: float) -> None:
-        """Let answers that are nearly done go out, end the threads and close every connection."""
+        """Let answers that are nearly done go out, end the threads and close every connection.
+
+        The connections are closed by the caller's thread: the trigger is one of them, and must be there to be pulled.
+        """
+        from waitress import wasyncore
+
         logging.getLogger("waitress").setLevel(logging.ERROR)  # threads that still run end with the process
         self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=timeout_s)
         self._ending.set()
         self._server.pull_trigger()
         self._thread.join(timeout_s)
+        if not self._thread.is_alive():
+            wasyncore.close_all(self._map, ignore_all=True)
