@@ -19,6 +19,7 @@ from runtime.api.logprobs import LogprobWriter
 from runtime.api.replies import (
     Replies,
     Reply,
+    count_tokens,
     event_stream,
     finish_reason,
     now_s,
@@ -30,7 +31,7 @@ from runtime.chat_reply import ReasoningDelta, ToolCallDelta, ToolCallStart
 from runtime.engine.sequence import Failed, Finished, TextDelta
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from flask.typing import ResponseReturnValue
 
@@ -67,7 +68,8 @@ class Completion:
             }
             for index, reply in enumerate(replies)
         ]
-        usage = usage_document([reply.finished.usage for reply in replies], self.num_choices)
+        usages = [reply.finished.usage for reply in replies]
+        usage = self._usage(usages, [reply.reasoning for reply in replies])
         return {**self._head("chat.completion"), "choices": choices, "usage": usage}
 
     def chunk(
@@ -78,13 +80,12 @@ class Completion:
         choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": reason}
         return {**self._head("chat.completion.chunk"), "choices": [choice]}
 
-    def usage_chunk(self, usages: list[Usage]) -> dict[str, Any]:
+    def usage_chunk(self, usages: list[Usage], thoughts: Iterable[str]) -> dict[str, Any]:
         """Return the last piece of a stream that was asked to include usage."""
-        return {
-            **self._head("chat.completion.chunk"),
-            "choices": [],
-            "usage": usage_document(usages, self.num_choices),
-        }
+        return {**self._head("chat.completion.chunk"), "choices": [], "usage": self._usage(usages, thoughts)}
+
+    def _usage(self, usages: list[Usage], thoughts: Iterable[str]) -> dict[str, Any]:
+        return usage_document(usages, self.num_choices, count_tokens(self.logprobs.encoder, thoughts))
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
@@ -129,6 +130,7 @@ def _pieces(replies: Replies, completion: Completion, parsed: ParsedRequest) -> 
     for index in range(parsed.num_choices):
         yield sse(completion.chunk(index, {"role": "assistant", "content": ""}))
     usages: dict[int, Usage] = {}
+    thoughts = [""] * parsed.num_choices
     calling: set[int] = set()
     for index, event in replies:
         if isinstance(event, Failed):
@@ -137,6 +139,8 @@ def _pieces(replies: Replies, completion: Completion, parsed: ParsedRequest) -> 
         reason, tokens = None, event.logprobs if isinstance(event, TextDelta | ReasoningDelta) else ()
         if isinstance(event, ToolCallStart):
             calling.add(index)
+        elif isinstance(event, ReasoningDelta):
+            thoughts[index] += event.text
         elif isinstance(event, Finished):
             usages[index] = event.usage
             reason = finish_reason(event, calls_tools=index in calling)
@@ -144,5 +148,5 @@ def _pieces(replies: Replies, completion: Completion, parsed: ParsedRequest) -> 
     if len(usages) < parsed.num_choices:
         return
     if parsed.include_usage:
-        yield sse(completion.usage_chunk([usages[index] for index in sorted(usages)]))
+        yield sse(completion.usage_chunk([usages[index] for index in sorted(usages)], thoughts))
     yield b"data: [DONE]\n\n"

@@ -85,6 +85,7 @@ def _openai_schemas() -> dict[str, Schema]:
             completion_tokens=COUNT,
             total_tokens=COUNT,
             prompt_tokens_details=exact(cached_tokens=COUNT),
+            completion_tokens_details=exact(reasoning_tokens=COUNT),
         ),
         "Error": exact(
             error=exact(message=TEXT, type=TEXT, param=nullable("string"), code=nullable("string")),

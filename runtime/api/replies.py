@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from runtime.api.metrics import Metrics
     from runtime.engine.logprobs import TokenLogprobs
+    from runtime.prompt import PromptEncoder
 
 Handle = RequestHandle | ChatHandle
 LOADING_TIMEOUT_S = 300.0
@@ -236,7 +237,12 @@ def finish_reason(finished: Finished, *, calls_tools: bool = False) -> str:
     return "tool_calls" if calls_tools else "stop"
 
 
-def usage_document(usages: Sequence[Usage], num_choices: int = 1) -> dict[str, Any]:
+def count_tokens(encoder: PromptEncoder, texts: Iterable[str]) -> int:
+    """Count the tokens of generated texts, each by itself."""
+    return sum(len(encoder.tokenize(text, add_special=False, parse_special=False)) for text in texts if text)
+
+
+def usage_document(usages: Sequence[Usage], num_choices: int = 1, num_reasoning_tokens: int = 0) -> dict[str, Any]:
     """Return token counts as OpenAI's API names them, added up; ``num_choices`` in a row share one prompt."""
     prompt = sum(usage.num_prompt_tokens for usage in usages[::num_choices])
     generated = sum(usage.num_generated_tokens for usage in usages)
@@ -245,6 +251,7 @@ def usage_document(usages: Sequence[Usage], num_choices: int = 1) -> dict[str, A
         "completion_tokens": generated,
         "total_tokens": prompt + generated,
         "prompt_tokens_details": {"cached_tokens": sum(usage.num_reused_tokens for usage in usages[::num_choices])},
+        "completion_tokens_details": {"reasoning_tokens": min(num_reasoning_tokens, generated)},
     }
 
 

@@ -16,7 +16,7 @@ from runtime.api.context import chat_service, json_body
 from runtime.api.errors import api_error
 from runtime.api.fields import flag
 from runtime.api.logprobs import LogprobWriter
-from runtime.api.replies import Replies, Reply, event_stream, now_s, sse, start_replies
+from runtime.api.replies import Replies, Reply, count_tokens, event_stream, now_s, sse, start_replies
 from runtime.api.response_items import Item, ItemStream, MessageItem, ReasoningItem, items_of
 from runtime.api.response_request import parse_response_request
 from runtime.engine.sequence import Failed, Finished
@@ -81,9 +81,7 @@ class Answer:
 
     def _num_reasoning_tokens(self, items: Sequence[Item]) -> int:
         """Count the tokens of the thoughts, as their text is tokenized."""
-        texts = [item.text for item in items if isinstance(item, ReasoningItem)]
-        tokenize = self.logprobs.encoder.tokenize
-        return sum(len(tokenize(text, add_special=False, parse_special=False)) for text in texts)
+        return count_tokens(self.logprobs.encoder, (item.text for item in items if isinstance(item, ReasoningItem)))
 
 
 def usage_document(usage: Usage, num_reasoning_tokens: int) -> dict[str, Any]:

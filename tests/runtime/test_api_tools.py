@@ -101,6 +101,15 @@ def test_parallel_calls(tool_client: FlaskClient) -> None:
     assert choice["finish_reason"] == "tool_calls"
 
 
+@with_reply(REPLY)
+def test_tokens_of_thoughts_are_counted(tool_client: FlaskClient) -> None:
+    whole = chat(tool_client).get_json()
+    thought = whole["choices"][0]["message"]["reasoning_content"]
+    assert whole["usage"]["completion_tokens_details"] == {"reasoning_tokens": len(thought)}
+    streamed = events(chat(tool_client, stream=True, stream_options={"include_usage": True}))
+    assert streamed[-1]["usage"]["completion_tokens_details"] == {"reasoning_tokens": len(thought)}
+
+
 def test_what_is_asked_reaches_the_template(client: FlaskClient, encoder: ByteEncoder) -> None:
     named = {"type": "function", "function": {"name": "look"}}
     chat(client, tool_choice=named, parallel_tool_calls=False, reasoning_effort="low", chat_template_kwargs={"x": 1})
