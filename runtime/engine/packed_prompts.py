@@ -24,9 +24,8 @@ class PackedPrompts(SavedPrompts):
 
     def first(self) -> SavedMatch | None:
         """Return the whole of the first one: the system prompt, where the file has one."""
-        for index, tokens in self._tokens.items():
-            return SavedMatch(store=self, index=index, num_tokens=len(tokens), num_cells=len(tokens))
-        return None
+        num_tokens = len(self._tokens.get(0, ()))
+        return SavedMatch(store=self, index=0, num_tokens=num_tokens, num_cells=num_tokens) if num_tokens else None
 
     def _load(self, cache_id: int, index: int) -> bool:
         return self._runner.restore(cache_id, index)

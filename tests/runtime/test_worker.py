@@ -343,6 +343,22 @@ ACTIONS = st.one_of(
 )
 
 
+def check_end(handle: RequestHandle, reply: str, most: int | None, *, may_fail: bool) -> None:
+    """Check what a request was told: a beginning of ``reply``, whole, cut at ``most`` tokens, failed or cancelled."""
+    *deltas, last = events_of(handle)
+    assert all(isinstance(event, TextDelta) for event in deltas), "an event after the last one"
+    text = "".join(event.text for event in deltas if isinstance(event, TextDelta))
+    assert reply.startswith(text), "tokens of another request, lost or doubled"
+    if isinstance(last, Failed):
+        assert may_fail
+    elif last.reason == "stop":
+        assert text == reply
+    elif last.reason == "length":
+        assert len(text) == most
+    else:
+        assert handle.cancelled
+
+
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     actions=st.lists(ACTIONS, max_size=40),
@@ -399,18 +415,8 @@ def test_any_order_of_arrivals_cancels_and_failures(
     bench.run()
     had_failures = any(action == "fail" for action, _value in actions)
     for handle, prompt, limit in handles:
-        *deltas, last = events_of(handle)
-        assert all(isinstance(event, TextDelta) for event in deltas), "an event after the last one"
-        text = "".join(event.text for event in deltas if isinstance(event, TextDelta))
-        assert runner.reply.decode().startswith(text), "tokens of another request, lost or doubled"
-        if isinstance(last, Failed):
-            assert had_failures or FAILING_TOKEN in prompt
-        elif last.reason == "stop":
-            assert text == runner.reply.decode()
-        elif last.reason == "length":
-            assert len(text) == (limit if can_shift else min(limit or 64, 64 - len(prompt)))
-        else:
-            assert handle.cancelled
+        most = limit if can_shift else min(limit or 64, 64 - len(prompt))
+        check_end(handle, runner.reply.decode(), most, may_fail=had_failures or FAILING_TOKEN in prompt)
     assert runner.samplers_open == 0
     assert bench.worker.cache.num_live_cells == 0
     while bench.worker.space.drop_oldest():
