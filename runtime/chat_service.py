@@ -167,20 +167,14 @@ class ChatService:
         """Render the prompt of a request, this file's system prompt included. Raises InputError.
 
         A grammar of the request holds from the first token on, so that reply is read as plain text; but a model that
-        reasons does so before it answers by a schema. An answer that the messages end with is continued.
+        reasons does so before it answers by a schema. An answer that the messages end with is continued, unless tools
+        or a grammar say what it is to be.
         """
-        messages = self.with_system_prompt(request.messages)
-        if begun := begun_answer(messages):
-            plan = self._plan(
-                messages[:-1], replace(request, template=replace(request.template, enable_thinking=False))
-            )
-            if plan.can_be_begun:
-                return replace(plan, prompt=plan.prompt + begun)
-        return self._plan(messages, request)
-
-    def _plan(self, messages: Sequence[Message], request: ChatRequest) -> ChatPlan:
-        encoder = self.require_encoder()
-        plan = encoder.plan_chat(messages, replace(request.template, json_schema=None))
+        encoder, messages = self.require_encoder(), self.with_system_prompt(request.messages)
+        template = replace(request.template, json_schema=None)
+        if request.grammar is None and not template.may_call and (begun := begun_answer(messages)):
+            return encoder.plan_chat(messages[:-1], replace(template, enable_thinking=False)).begun_with(begun)
+        plan = encoder.plan_chat(messages, template)
         if request.grammar is None:
             return plan
         if plan.thinks and request.template.enable_thinking and request.template.json_schema is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from packer.errors import InputError
@@ -75,8 +75,8 @@ class ChatPlan:
     """A rendered prompt and everything that follows from how it was rendered.
 
     ``grammar`` holds for ``generation_prompt``, the end of the prompt, and the reply, or with ``lazy`` from a trigger
-    on. ``is_reasoning_open`` says that the prompt ends inside the model's thoughts. ``shown_tokens`` are texts that the
-    reply shows if they are control tokens. ``reply_format`` is ``None`` where the reply is plain text.
+    on. ``thoughts_end`` ends the thoughts that the prompt begins, if it does. ``shown_tokens`` are texts that the reply
+    shows if they are control tokens. ``reply_format`` is ``None`` where the reply is plain text.
     """
 
     prompt: str
@@ -86,13 +86,12 @@ class ChatPlan:
     shown_tokens: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
     thinks: bool = False
-    is_reasoning_open: bool = False
+    thoughts_end: str = ""
     reply_format: ReplyFormat | None = None
 
-    @property
-    def can_be_begun(self) -> bool:
-        """Whether the beginning of an answer can stand behind the prompt: not inside thoughts, nor under a grammar."""
-        return not self.is_reasoning_open and (self.grammar is None or self.lazy is not None)
+    def begun_with(self, answer: str) -> ChatPlan:
+        """Return the plan for an answer that begins with ``answer``: the rest is text, and the thinking is over."""
+        return replace(self, prompt=self.prompt + self.thoughts_end + answer, shown_tokens=(), reply_format=None)
 
 
 class ChatTemplate:
@@ -211,7 +210,7 @@ class ChatTemplate:
             shown_tokens=tuple(applied["preserved_tokens"]),
             stop=tuple(applied["additional_stops"]),
             thinks=applied["supports_thinking"],
-            is_reasoning_open=_is_reasoning_open(applied),
+            thoughts_end=_thoughts_end(applied),
             reply_format=None if is_plain else ReplyFormat(library=self._library, state=state),
         )
 
@@ -228,15 +227,15 @@ def _lazy(applied: dict[str, Any]) -> LazyGrammar:
         patterns=tuple(patterns),
         reasoning_start=applied["thinking_start_tag"],
         reasoning_ends=tuple(applied["thinking_end_tags"]),
-        begins_in_reasoning=_is_reasoning_open(applied),
+        begins_in_reasoning=bool(_thoughts_end(applied)),
     )
 
 
-def _is_reasoning_open(applied: dict[str, Any]) -> bool:
-    """Tell whether the prompt ends inside of reasoning."""
-    start = applied["thinking_start_tag"]
+def _thoughts_end(applied: dict[str, Any]) -> str:
+    """Return what ends the thoughts that the prompt ends inside of; empty where it does not."""
+    start, ends = applied["thinking_start_tag"], applied["thinking_end_tags"]
     _before, opened, inside = applied["generation_prompt"].rpartition(start) if start else ("", "", "")
-    return bool(opened) and not any(end in inside for end in applied["thinking_end_tags"])
+    return str(ends[0]) if opened and ends and not any(end in inside for end in ends) else ""
 
 
 def without_content(grammar: str) -> str:

@@ -204,6 +204,8 @@ def test_an_answer_that_the_messages_begin_is_continued(client_of: Callable[[str
     assert "".join(block["text"] for block in blocks) == said
     turns = [*HI, begun, {"role": "user", "content": "And?"}]
     assert "The sea is<|im_end|>" in client.post("/apply-template", json={"messages": turns}).get_json()["prompt"]
+    closed = client.post("/apply-template", json={"messages": [*HI, begun], "tools": TOOLS}).get_json()["prompt"]
+    assert "The sea is<|im_end|>" in closed
     form = {"response_format": {"type": "json_object"}, "max_tokens": 40}
     assert client.post("/v1/chat/completions", json={**body, **form}).status_code == 200
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -177,16 +176,20 @@ def test_the_prompt_of_a_named_call_shows_every_tool(upstream: Callable[[str], C
 
 
 @pytest.mark.parametrize(
-    ("family", "can_be_begun"),
-    [("Qwen-Qwen2.5-7B-Instruct", True), ("Qwen-Qwen3-0.6B", True), ("Qwen-QwQ-32B", False)],
+    ("family", "ending"),
+    [
+        ("Qwen-Qwen2.5-7B-Instruct", "<|im_start|>assistant\n"),
+        ("Qwen-Qwen3-0.6B", "<think>\n\n</think>\n\n"),
+        ("Qwen3-Coder", "<|im_start|>assistant\n"),
+        ("llama-cpp-deepseek-r1", "<think>\n</think>"),
+    ],
 )
-def test_an_answer_can_be_begun_but_not_inside_thoughts_nor_under_a_grammar(
-    upstream: Callable[[str], ChatTemplate], family: str, can_be_begun: bool
+def test_the_rest_of_an_answer_is_text_behind_all_thoughts(
+    upstream: Callable[[str], ChatTemplate], family: str, ending: str
 ) -> None:
-    options = ChatOptions(tools=(TOOL,), enable_thinking=False)
-    assert upstream(family).plan([USER]).can_be_begun is can_be_begun
-    assert upstream(family).plan([USER], options).can_be_begun
-    assert not upstream(family).plan([USER], replace(options, tool_choice="required")).can_be_begun
+    plan = upstream(family).plan([USER], ChatOptions(enable_thinking=False)).begun_with("The sea")
+    assert plan.prompt.endswith(f"{ending}The sea")
+    assert plan.reply_format is None
 
 
 def test_thinking_can_be_switched_off(upstream: Callable[[str], ChatTemplate]) -> None:

@@ -20,7 +20,7 @@ from tests.web.fake_chats import FakeChats
 from web_ui import create_blueprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -89,8 +89,6 @@ class FakeProgram:
     """The chats on disk, as it were."""
     deltas: list[dict[str, Any]] = field(default_factory=list)
     """Pieces that come before those of ``reply``, as they are: reasoning, calls of tools."""
-    continuations: list[dict[str, Any]] = field(default_factory=list)
-    """The requests to carry on with a text so far."""
     finish_reason: str = "stop"
     uploads: list[str] = field(default_factory=list)
     """Names of the attached files so far."""
@@ -139,17 +137,7 @@ def _add_answer_routes(app: Flask, program: FakeProgram) -> None:
             message = {"role": "assistant", "content": "".join(program.reply)}
             choice = {"index": 0, "message": message, "finish_reason": program.finish_reason}
             return jsonify(object="chat.completion", choices=[choice])
-        return Response(_Stream(program, _chunk), mimetype="text/event-stream")
-
-    @app.post("/apply-template")
-    def apply_template() -> ResponseReturnValue:
-        lines = [f"{message['role']}: {message['content']}\n" for message in request.get_json()["messages"]]
-        return jsonify(prompt="".join(lines) + "assistant: ")
-
-    @app.post("/v1/completions")
-    def complete() -> ResponseReturnValue:
-        program.continuations.append(request.get_json())
-        return Response(_Stream(program, _text_chunk), mimetype="text/event-stream")
+        return Response(_Stream(program), mimetype="text/event-stream")
 
     @app.post("/api/attachments")
     def attach() -> ResponseReturnValue:
@@ -172,9 +160,8 @@ def _add_answer_routes(app: Flask, program: FakeProgram) -> None:
 class _Stream:
     """One streamed answer; notices when it is closed before its end."""
 
-    def __init__(self, program: FakeProgram, chunk: Callable[[dict[str, Any], str | None], bytes]) -> None:
+    def __init__(self, program: FakeProgram) -> None:
         self._program = program
-        self._chunk = chunk
         self._ended = False
         self._pieces = self._generate()
 
@@ -190,28 +177,23 @@ class _Stream:
 
     def _generate(self) -> Iterator[bytes]:
         program = self._program
-        yield self._chunk({"role": "assistant", "content": ""}, None)
+        yield _chunk({"role": "assistant", "content": ""}, None)
         for delta in program.deltas:
-            yield self._chunk(delta, None)
+            yield _chunk(delta, None)
             time.sleep(program.pause_s)
         for index, piece in enumerate(program.reply):
             if index:
                 time.sleep(program.pause_s)
                 while not program.gate.wait(0.05):
                     yield b": waiting\n\n"
-            yield self._chunk({"content": piece}, None)
+            yield _chunk({"content": piece}, None)
         self._ended = True
         if program.break_off:
             return
-        yield self._chunk({}, program.finish_reason)
+        yield _chunk({}, program.finish_reason)
         usage = {"prompt_tokens": 12, "completion_tokens": 40, "total_tokens": 52}
         yield _event({"object": "chat.completion.chunk", "choices": [], "usage": usage})
         yield b"data: [DONE]\n\n"
-
-
-def _text_chunk(delta: dict[str, Any], reason: str | None) -> bytes:
-    choice = {"index": 0, "text": delta.get("content", ""), "finish_reason": reason}
-    return _event({"object": "text_completion", "choices": [choice]})
 
 
 def _chunk(delta: dict[str, Any], reason: str | None) -> bytes:

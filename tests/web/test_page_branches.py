@@ -131,9 +131,10 @@ def test_an_answer_that_broke_off_is_carried_on_with(chat: Page, program: FakePr
     expect(answer(chat).locator(".prose")).to_have_text(f"{begun.replace('**', '')} fox jumps.")
     expect(answer(chat).locator("strong")).to_contain_text("fox")
     expect_state(chat, "done")
-    (request,) = program.continuations
-    assert request["prompt"] == f"user: Fox?\nassistant: {begun}"
-    assert "messages" not in request
+    assert program.chats[-1]["messages"] == [
+        {"role": "user", "content": "Fox?"},
+        {"role": "assistant", "content": begun},
+    ]
     expect(chat.locator(".message")).to_have_count(2)
     expect(chat.get_by_role("button", name="Continue")).to_have_count(0)
 

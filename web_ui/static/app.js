@@ -4,7 +4,7 @@
  * @module
  */
 
-import { streamAnswer, streamRest } from "./api/answers.js";
+import { streamAnswer } from "./api/answers.js";
 import { UnreachableError } from "./api/http.js";
 import { getInfo } from "./api/program.js";
 import { requestMessages } from "./chat/request.js";
@@ -218,9 +218,11 @@ class App {
    * @param {string | null} beginning
    */
   async *#answer(chat, path, signal, beginning) {
-    const request = this.#settings.request(chat.settings, requestMessages(path));
+    // An answer that the messages end with is continued.
+    const begun = beginning === null ? [] : [{ role: "assistant", content: beginning }];
+    const request = this.#settings.request(chat.settings, [...requestMessages(path), ...begun]);
     try {
-      yield* beginning === null ? streamAnswer(request, signal) : streamRest(request, beginning, signal);
+      yield* streamAnswer(request, signal);
     } catch (error) {
       if (error instanceof UnreachableError && !signal.aborted) this.#connection.checkNow();
       throw error;

@@ -5,7 +5,7 @@
  */
 
 import { readEvents } from "../sse.js";
-import { ApiError, call, errorOf, readJson, send, UnreachableError } from "./http.js";
+import { ApiError, errorOf, readJson, send, UnreachableError } from "./http.js";
 
 /**
  * @typedef {{type: "text", text: string} | {type: "image_url", image_url: {url: string}}} ContentPart
@@ -23,34 +23,7 @@ import { ApiError, call, errorOf, readJson, send, UnreachableError } from "./htt
  * @returns {AsyncGenerator<AnswerEvent, void, void>}
  */
 export async function* streamAnswer(request, signal) {
-  yield* stream("/v1/chat/completions", request, signal, chatEvents);
-}
-
-/**
- * Streams what follows `text`, the beginning of the answer to the request: the prompt is made as for an answer, and the
- * model carries on behind it.
- * @param {ChatRequest} request
- * @param {string} text
- * @param {AbortSignal} signal
- * @returns {AsyncGenerator<AnswerEvent, void, void>}
- */
-export async function* streamRest(request, text, signal) {
-  const { messages, ...sampling } = request;
-  // An answer has begun, so the thinking is over.
-  const template = { messages, chat_template_kwargs: { enable_thinking: false } };
-  const { prompt } = await call("POST", "/apply-template", template, { signal });
-  yield* stream("/v1/completions", { ...sampling, prompt: `${prompt}${text}` }, signal, textEvents);
-}
-
-/**
- * @param {string} path
- * @param {object} request
- * @param {AbortSignal} signal
- * @param {(chunk: any) => Iterable<AnswerEvent>} read
- * @returns {AsyncGenerator<AnswerEvent, void, void>}
- */
-async function* stream(path, request, signal, read) {
-  const response = await send(path, {
+  const response = await send("/v1/chat/completions", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ ...request, stream: true, stream_options: { include_usage: true } }),
@@ -63,7 +36,7 @@ async function* stream(path, request, signal, read) {
       if (data === "[DONE]") return;
       const chunk = JSON.parse(data);
       if (chunk.error) throw new ApiError(String(chunk.error.message ?? "unknown error"), chunk.error.code ?? null);
-      yield* read(chunk);
+      yield* eventsOf(chunk);
       if (chunk.usage) yield { kind: "usage", usage: chunk.usage };
     }
   } catch (error) {
@@ -78,21 +51,11 @@ async function* stream(path, request, signal, read) {
  * @param {any} chunk one `chat.completion.chunk`
  * @returns {Generator<AnswerEvent, void, void>}
  */
-function* chatEvents(chunk) {
+function* eventsOf(chunk) {
   const choice = chunk.choices?.[0];
   const delta = choice?.delta ?? {};
   if (delta.reasoning_content) yield { kind: "reasoning", text: delta.reasoning_content };
   if (delta.content) yield { kind: "text", text: delta.content };
   if (Array.isArray(delta.tool_calls)) yield { kind: "tool_calls", calls: delta.tool_calls };
-  if (choice?.finish_reason) yield { kind: "finish", reason: choice.finish_reason };
-}
-
-/**
- * @param {any} chunk one `text_completion`
- * @returns {Generator<AnswerEvent, void, void>}
- */
-function* textEvents(chunk) {
-  const choice = chunk.choices?.[0];
-  if (choice?.text) yield { kind: "text", text: choice.text };
   if (choice?.finish_reason) yield { kind: "finish", reason: choice.finish_reason };
 }
