@@ -7,6 +7,7 @@ cache.
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -38,7 +39,7 @@ class SavedMatch:
     num_cells: int
 
 
-class SavedPrompts:
+class SavedPrompts(ABC):
     """Saved states by number. One that can't be restored is not tried again."""
 
     def __init__(self, runner: ModelRunner) -> None:
@@ -84,9 +85,9 @@ class SavedPrompts:
         _LOG.info("%d tokens were restored from a saved state", match.num_tokens)
         return True
 
+    @abstractmethod
     def _load(self, cache_id: int, index: int) -> bool:
         """Put a whole state into an empty sequence; ``False`` when it can't and stays empty."""
-        raise NotImplementedError
 
     def _forget(self, index: int) -> None:
         del self._tokens[index]
