@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -164,7 +165,10 @@ def _entry_stem(stem: str) -> str:
 
 
 def check_output(output: Path, sources: list[Path]) -> None:
-    """Raise OutputError when ``output`` is one of the files it would be made from."""
+    """Raise OutputError when ``output`` is one of the files it would be made from, or has no place to be."""
+    if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
+        why = "may not be written to" if output.parent.is_dir() else "is no directory"
+        raise OutputError(f"{output}: can't be written, {output.parent} {why}; choose another place with -o")
     for source in sources:
         with contextlib.suppress(OSError):
             if output.samefile(source):

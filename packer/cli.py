@@ -18,7 +18,8 @@ from packer.commands.doctor import doctor
 from packer.commands.inspect import extract, inspect, verify
 from packer.commands.run import run
 from packer.commands.runtimes import runtimes
-from packer.errors import EXIT_INTERRUPTED, PackerError
+from packer.errors import EXIT_INTERRUPTED, OutputError, PackerError
+from packer.standard_output import is_full_output, leave_output
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -57,6 +58,11 @@ def main() -> None:
         _fail("interrupted; nothing was left behind", EXIT_INTERRUPTED, verbose=False)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        if not is_full_output(error):
+            raise
+        leave_output()
+        _fail(f"error: the output can't be written ({error.strerror})", OutputError.exit_code, verbose)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

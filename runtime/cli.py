@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from packer.errors import EXIT_INTERRUPTED, InputError, PackerError
+from packer.errors import EXIT_INTERRUPTED, InputError, OutputError, PackerError
+from packer.standard_output import is_full_output, leave_output, print_utf8
 from runtime.timings import STARTED_VARIABLE, Timings
 from runtime.windows.windowed import log_path, print_to_log
 
@@ -62,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     log = log_path(os.environ)
     if log is not None:
         print_to_log(log)
-    _prepare_streams()
+    print_utf8()
     message, code = _run_command(arguments, timings)
     if message:
         click.echo(message, err=True)
@@ -84,17 +86,26 @@ def _run_command(arguments: list[str], timings: Timings) -> tuple[str, int]:
     except (click.Abort, KeyboardInterrupt):
         return "", EXIT_INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_output()
         return "", EXIT_BROKEN_PIPE
     except PackerError as error:
         if verbose:
             _LOG.exception("traceback")
         return f"error: {error}", error.exit_code
+    except OSError as error:
+        if not is_full_output(error):
+            return _unexpected(error, verbose)
+        leave_output()
+        return f"error: the output can't be written ({error.strerror})", OutputError.exit_code
     except Exception as error:  # the outermost boundary
-        if verbose:
-            _LOG.exception("traceback")
-        return f"error: unexpected failure ({type(error).__name__}: {error}); --verbose shows where", UNEXPECTED
+        return _unexpected(error, verbose)
     return "", int(result or 0)
+
+
+def _unexpected(error: Exception, verbose: bool) -> tuple[str, int]:
+    if verbose:
+        _LOG.error("traceback", exc_info=error)
+    return f"error: unexpected failure ({type(error).__name__}: {error}); --verbose shows where", UNEXPECTED
 
 
 def _usage_message(error: click.ClickException) -> str:
@@ -109,14 +120,6 @@ def _show_dialog(text: str) -> None:
         from runtime.windows.console import show_error
 
         show_error(_program_name(), text)
-
-
-def _prepare_streams() -> None:
-    """Print UTF-8 whatever the locale says, and never fail for a character."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(encoding="utf-8", errors="replace")
 
 
 def _program_name() -> str:
@@ -319,7 +322,8 @@ def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
         settings = _settings(contents, options)
     is_server = options["prompt"] is None and not options["cli"] and not options["info"]
     instance = _claim(contents) if is_server else None
-    if instance is not None and _is_plain(options) and _show_running(instance, settings):
+    is_plain = options["browser"] is not False and _is_plain(options)
+    if instance is not None and is_plain and _show_running(instance, settings):
         return 0
     with timings.part("libraries"):
         library = load_library()
@@ -363,7 +367,8 @@ def _claim(contents: Contents | None) -> Instance | None:
 
 def _is_plain(options: dict[str, Any]) -> bool:
     """Whether the program was started as by a double click: nothing that asks for a server of its own."""
-    return all(value is None or value is False or value == () for name, value in options.items() if name != "verbose")
+    given = click.get_current_context().get_parameter_source
+    return not any(given(name) is ParameterSource.COMMANDLINE for name in options if name not in {"verbose", "browser"})
 
 
 def _show_running(instance: Instance, settings: Settings) -> bool:
@@ -430,6 +435,13 @@ def _adapters(texts: Sequence[str]) -> list[tuple[Path, float]]:
 
 
 def _read_prompt(text: str) -> str:
-    if text != "-":
-        return text
-    return sys.stdin.buffer.read().decode("utf-8", "replace")
+    """Return the question, of standard input for ``-``. Raises InputError when there is none."""
+    if text == "-":
+        # A program that is started without standard input has none at all.
+        text = sys.stdin.buffer.read().decode("utf-8", "replace") if sys.stdin else ""
+        where = "on standard input"
+    else:
+        where = "behind -p"
+    if not text.strip():
+        raise InputError(f"-p: there is no question {where}; give one, such as -p 'Why is the sky blue?'")
+    return text

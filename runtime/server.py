@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import select
 import socket
 import threading
 from dataclasses import dataclass
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
     from flask import Flask
 
 HOST = "127.0.0.1"
-NUM_THREADS = 64
+NUM_THREADS, MAX_THREADS = 64, 320
+"""At first, and at most: every request that is worked on or waits holds one, and the page needs some beside them."""
+
+MAX_CONNECTIONS, IDLE_S = 500, 60
+"""What most systems allow without asking, less what else is open; and when one that is not used is closed."""
+
 PORTS_TRIED = 20
 POLL_S = 1.0
 MAX_PORT = 65535
@@ -83,6 +89,24 @@ def _refusal(port: int, error: OSError) -> str:
     return f"port {port} can't be opened ({error.strerror}); choose another with --port"
 
 
+def _growing_dispatcher() -> Any:
+    """Make what hands requests to threads, and starts more when all are busy: the page must not wait for replies."""
+    from waitress.task import ThreadedTaskDispatcher
+
+    class GrowingDispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
+        def add_task(self, task: Any) -> None:
+            with self.lock:
+                num_threads = len(self.threads) - self.stop_count
+                is_busy = len(self.queue) >= num_threads - self.active_count
+            if is_busy and num_threads < MAX_THREADS and not self.stop_count:
+                self.set_thread_count(num_threads + 1)
+            super().add_task(task)
+
+    dispatcher = GrowingDispatcher()
+    dispatcher.set_thread_count(NUM_THREADS)
+    return dispatcher
+
+
 class WebServer:
     """Serves a WSGI application from background threads."""
 
@@ -90,14 +114,16 @@ class WebServer:
         """Set up waitress: tokens go out at once, and a client that hangs up is noticed while nothing is sent."""
         import waitress
 
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        logging.getLogger("waitress").setLevel(logging.ERROR)
         self._map: dict[int, Any] = {}
         self._ending = threading.Event()
         self._server = waitress.create_server(
             app,
             map=self._map,
             sockets=[listener.socket],
-            threads=NUM_THREADS,
+            _dispatcher=_growing_dispatcher(),
+            connection_limit=MAX_CONNECTIONS,
+            channel_timeout=IDLE_S,
             channel_request_lookahead=5,
             max_request_body_size=MAX_BODY_BYTES,
             inbuf_overflow=NEVER,
@@ -115,7 +141,7 @@ class WebServer:
         from waitress import wasyncore
 
         while not self._ending.is_set():
-            wasyncore.loop(timeout=POLL_S, map=self._map, count=1)
+            wasyncore.loop(timeout=POLL_S, use_poll=hasattr(select, "poll"), map=self._map, count=1)
 
     def close(self, timeout_s: float) -> None:
         """Let answers that are nearly done go out, end the threads and close every connection.
@@ -124,7 +150,6 @@ class WebServer:
         """
         from waitress import wasyncore
 
-        logging.getLogger("waitress").setLevel(logging.ERROR)  # threads that still run end with the process
         self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=timeout_s)
         self._ending.set()
         self._server.pull_trigger()

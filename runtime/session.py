@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runtime.chat_service import ChatService, Facts
-from runtime.cpu import ThreadChoice, choose_threads, cpu_model
+from runtime.cpu import ThreadChoice, choose_threads, cpu_model, usable_cpus
 from runtime.devices.report import LOOKING
 from runtime.devices.setup import model_placing
 from runtime.engine.engine import Engine
@@ -124,7 +124,14 @@ def placing_for(settings: Settings, source: ModelSource, *, environ: Mapping[str
 
 
 def _threads(wanted: int, model_bytes: int) -> ThreadChoice:
-    """Take the number asked for; else one for a small model, whose threads would mostly wait for each other."""
+    """Take the number asked for, if there are as many CPUs; without one, 1 for a small model, whose threads would wait.
+
+    Threads wait for each other by spinning: one that is not scheduled holds up all others.
+    """
+    usable = len(usable_cpus())
+    if wanted > usable:
+        words = "1 CPU usable" if usable == 1 else f"{usable} CPUs usable"
+        return ThreadChoice(count=usable, why=f"{words}; {wanted} were asked for")
     if wanted > 0:
         return ThreadChoice(count=wanted, why="as set")
     if model_bytes <= SMALL_MODEL_BYTES:

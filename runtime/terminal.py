@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from runtime.chat_reply import ReasoningDelta
+from runtime.devices.choice import AUTO, OFF
 from runtime.engine.sequence import Failed, Finished, TextDelta
 from runtime.report import say
 
@@ -32,6 +33,9 @@ def wait_for_model(session: Session, stream: TextIO | None = None) -> None:
         say("\r\x1b[K", target, end="")
     if status.error is not None:
         raise status.error
+    device = session.service.facts.device
+    if session.service.settings.gpu not in {AUTO, OFF} and device["backend"] == "cpu":
+        say(f"The CPU computes. {device['why']}", target)
 
 
 def answer_once(session: Session, prompt: str, *, raw: bool, token_ids: bool) -> None:

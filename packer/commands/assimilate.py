@@ -10,7 +10,9 @@ from packer.commands.console import byte_progress, echo_json, size_in_words
 from packer.programs import LINUX, WINDOWS, WINDOWS_SUFFIX
 
 
-@click.command(epilog="Example:\n\n  packer assimilate chat.exe -o chat")
+@click.command(
+    short_help="Make a portable file a native one.", epilog="Example:\n\n  packer assimilate chat.exe -o chat"
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="File to write. [default: FILE's name without .exe]"

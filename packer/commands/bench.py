@@ -27,7 +27,7 @@ def _parse_streams(_context: click.Context, _parameter: click.Parameter, text: s
     return counts
 
 
-@click.command(epilog=EXAMPLE)
+@click.command(short_help="Measure a packed file on this machine.", epilog=EXAMPLE)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="Repetitions of each figure.")
 @click.option("--prompt-tokens", type=click.IntRange(2), default=512, show_default=True, help="Length of the prompt.")

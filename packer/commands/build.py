@@ -49,7 +49,7 @@ def _parse_size(_context: click.Context, _option: click.Parameter, text: str | N
     return int(float(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
-@click.command(epilog=EXAMPLE)
+@click.command(short_help="Pack a model into one file.", epilog=EXAMPLE)
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write. [default: the model's name]")
 @click.option("-c", "--config", "config_path", type=click.Path(path_type=Path), help="TOML file with settings.")
@@ -79,8 +79,8 @@ def _parse_size(_context: click.Context, _option: click.Parameter, text: str | N
     default="auto",
     show_default=True,
     metavar="NAMES",
-    help="GPU backends to pack: vulkan (drives all cards), cuda (NVIDIA's, for Linux; build it first with packer "
-    "runtimes build --gpu cuda), both, separated by a comma, or none.",
+    help="GPU backends to pack: vulkan (drives all cards), cuda (NVIDIA's; build it first with packer runtimes build "
+    "--gpu cuda), both, separated by a comma, or none.",
 )
 @click.option(
     "--target",
@@ -127,7 +127,7 @@ def build(
 
     MODEL may be the word "demo": the small model that comes with packer.
     """
-    from packer.bundling import BundlePlan, plan_adapters, plan_model, plan_projector, write_bundle
+    from packer.bundling import BundlePlan, check_output, plan_adapters, plan_model, plan_projector, write_bundle
     from packer.commands.gpu_option import backends_for, parse_backends
     from packer.quantization import Quantization
 
@@ -141,6 +141,7 @@ def build(
     adapters = plan_adapters(scaled, model)
     projector = plan_projector(mmproj, model) if mmproj is not None else None
     chosen = _output(output, planned, targets)
+    check_output(chosen, [segment.path for segment in planned.source.segments])
     runtimes = tuple(runtime_for(target) for target in _targets(targets, chosen))
     with contextlib.ExitStack() as stack:
         if quantize:

@@ -55,7 +55,7 @@ def backends_for(wanted: tuple[str, ...] | None, targets: Sequence[str], model_b
 
     store = BackendStore(runtimes=default_store())
     if wanted is not None:
-        places = [(name, target) for name in wanted for target in _possible(store, name, targets)]
+        places = [(name, target) for name in wanted for target in targets]
         for name, target in places:
             _refuse_long_build(store, name, target)
         return tuple(_backend(store, name, target) for name, target in places)
@@ -69,26 +69,14 @@ def backends_for(wanted: tuple[str, ...] | None, targets: Sequence[str], model_b
         return ()
 
 
-def _possible(store: BackendStore, name: str, targets: Sequence[str]) -> Sequence[str]:
-    """Those of ``targets`` that the backend is made for; where it is for none, all: building it says why."""
-    from packer.runtimes.gpu_libraries import GPU_LIBRARIES
-
-    possible = [target for target in targets if target in GPU_LIBRARIES[name].targets or store.find(name, target)]
-    left_out = [target for target in targets if target not in possible]
-    if possible and left_out:
-        click.echo(f"The {name} backend is packed for {', '.join(possible)}, not for {', '.join(left_out)}.", err=True)
-    return possible or targets
-
-
 def _refuse_long_build(store: BackendStore, name: str, target: str) -> None:
     """Raise BuildError for a backend that is missing and would take an hour, before anything else is built."""
     from packer.runtimes.gpu_libraries import GPU_LIBRARIES
 
-    library = GPU_LIBRARIES[name]
-    if library.takes_long and target in library.targets and store.find(name, target) is None:
+    if GPU_LIBRARIES[name].takes_long and store.find(name, target) is None:
         raise BuildError(
-            f"--gpu {name}: the {name} backend is not built yet, which takes an hour or so; build it once with "
-            f"packer runtimes build --gpu {name}, or pack with --gpu vulkan"
+            f"--gpu {name}: the {name} backend for {target} is not built yet, which takes an hour or so; build it once "
+            f"with packer runtimes build {target} --gpu {name}, or pack with --gpu vulkan"
         )
 
 

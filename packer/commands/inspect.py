@@ -12,13 +12,13 @@ from packer.commands.console import byte_progress, echo_json, size_in_words
 from packer.container.reader import Bundle, describe_entry, open_bundle
 from packer.container.weights import check_weights, find_weights
 from packer.container.writer import complete_or_nothing, write_all
-from packer.errors import DamagedError, InputError
+from packer.errors import DamagedError, InputError, OutputError
 
 if TYPE_CHECKING:
     from packer.container.layout import Entry
 
 
-@click.command(epilog="Example:\n\n  packer inspect chat")
+@click.command(short_help="Show what a packed file holds.", epilog="Example:\n\n  packer inspect chat")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, every entry included.")
 def inspect(file: Path, as_json: bool) -> None:
@@ -86,7 +86,7 @@ def _inspect_model(path: Path, *, as_json: bool) -> None:
         click.echo(f"{name.replace('_', ' '):22} {value}")
 
 
-@click.command(epilog="Example:\n\n  packer verify chat")
+@click.command(short_help="Check every byte of a packed file.", epilog="Example:\n\n  packer verify chat")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify(file: Path, as_json: bool) -> None:
@@ -108,7 +108,9 @@ def verify(file: Path, as_json: bool) -> None:
         click.echo(f"{file}: all {count} entries are as they were packed")
 
 
-@click.command(epilog="Example:\n\n  packer extract chat model/* -d out")
+@click.command(
+    short_help="Write what a file holds into a folder.", epilog="Example:\n\n  packer extract chat 'model/*' -d out"
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("names", nargs=-1)
 @click.option("-d", "--directory", type=click.Path(path_type=Path), default=Path(), help="Where to write. [default: .]")
@@ -142,7 +144,12 @@ def _choose(bundle: Bundle, names: tuple[str, ...]) -> list[Entry]:
 def _extract_entry(bundle: Bundle, entry: Entry, directory: Path, sha256: str | None) -> Path:
     """Write one entry, digest checked before the file gets its name; names were proven harmless by the reader."""
     path = directory / entry.name
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{directory}: no directory can be made there ({error.strerror}); choose another place with -d"
+        ) from error
     digest = hashlib.sha256()
     with complete_or_nothing(path, needed_bytes=entry.size_bytes, mode=entry.mode) as descriptor:
         position = 0

@@ -20,7 +20,9 @@ Example:
 """
 
 
-@click.command(epilog=EXAMPLE, context_settings={"ignore_unknown_options": True})
+@click.command(
+    short_help="Run a packed file or a GGUF model.", epilog=EXAMPLE, context_settings={"ignore_unknown_options": True}
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run(file: Path, arguments: tuple[str, ...]) -> None:

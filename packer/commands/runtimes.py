@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from packer.commands.console import echo_json, size_in_words, step_progress
 from packer.errors import InputError
 
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
-@click.group(epilog="Example:\n\n  packer runtimes build linux-x86_64")
+
+@click.group(
+    short_help="What packed files run on: list, build, add.", epilog="Example:\n\n  packer runtimes build linux-x86_64"
+)
 def runtimes() -> None:
     """List, build, add and remove the runtimes that packed files carry."""
 
@@ -54,7 +61,7 @@ def list_runtimes(as_json: bool) -> None:
     metavar="LIST",
     help="What --gpu cuda makes code for: compute capabilities times ten, separated by commas; NN-real runs at once on "
     "cards of that generation, NN-virtual is compiled by the driver of any later card at first use. "
-    "[default: 75-real,80-real,90-virtual]",
+    "[default: 75-real,80-real,90-virtual,120f-real]",
 )
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Also copy the runtime file here.")
 def build_runtime(target: str, gpu: str | None, cuda_architectures: str | None, output: Path | None) -> None:
@@ -84,28 +91,26 @@ def _build_backends(names: str, target: str, architectures: str | None, output: 
         raise click.UsageError(f"--gpu {names}: name the backends to build, with -o only one")
     if target not in TARGETS:
         raise InputError(f"{target}: unknown target; this packer builds {', '.join(TARGETS)}")
-    _choose_architectures(wanted, target, architectures)
-    for name in wanted:
-        with step_progress(f"{name} backend {target}") as note:
-            backend = BackendStore(runtimes=default_store()).build(name, target, note)
-        if output is not None:
-            _copy(backend.path, output)
-        size = size_in_words(backend.size_bytes)
-        click.echo(f"{target}  {backend.backend_id[:12]}  {size}  {name} ready")
+    with _choosing_architectures(wanted, architectures):
+        for name in wanted:
+            with step_progress(f"{name} backend {target}") as note:
+                backend = BackendStore(runtimes=default_store()).build(name, target, note)
+            if output is not None:
+                _copy(backend.path, output)
+            size = size_in_words(backend.size_bytes)
+            click.echo(f"{target}  {backend.backend_id[:12]}  {size}  {name} ready")
 
 
-def _choose_architectures(wanted: tuple[str, ...], target: str, architectures: str | None) -> None:
-    from packer.runtimes.gpu_libraries import GPU_LIBRARIES
+def _choosing_architectures(wanted: tuple[str, ...], architectures: str | None) -> AbstractContextManager[None]:
     from packer.runtimes.store import default_store
-    from packer.toolchain.cuda import DEFAULT_ARCHITECTURES, choose_architectures
-    from packer.toolchain.cuda_toolkit import parse_architectures
+    from packer.toolchain.cuda.architectures import DEFAULT_ARCHITECTURES, choosing_architectures, parse_architectures
 
     if "cuda" in wanted:
         chosen = parse_architectures(architectures) if architectures is not None else DEFAULT_ARCHITECTURES
-        if target in GPU_LIBRARIES["cuda"].targets:
-            choose_architectures(default_store().cache, chosen)
-    elif architectures is not None:
+        return choosing_architectures(default_store().cache, chosen)
+    if architectures is not None:
         raise click.UsageError("--cuda-architectures: only with --gpu cuda")
+    return contextlib.nullcontext()
 
 
 def _copy(source: Path, destination: Path) -> None:

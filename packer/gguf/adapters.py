@@ -66,7 +66,7 @@ def _check_kind(header: GgufHeader, model: GgufHeader) -> None:
     path = header.path
     if header.get("general.type") != "adapter":
         raise InputError(
-            f"{path}: is no adapter (general.type is {header.get('general.type')!r:.60}); give a LoRA GGUF"
+            f"{path}: is no adapter (general.type is {header.get('general.type') or 'not set'!s:.60}); give a LoRA GGUF"
         )
     if header.get("adapter.type") != "lora":
         raise InputError(

@@ -260,7 +260,10 @@ def _check_magic(path: Path, size_bytes: int, cursor: _Cursor) -> None:
         looks = "a Python pickle (a PyTorch checkpoint, perhaps)"
     if looks is None and start[8:9] == b"{":
         looks = "a safetensors file; convert it with llama.cpp's convert_hf_to_gguf.py"
-    raise InputError(f"{path}: is not a GGUF model" + (f" but {looks}" if looks else f"; it starts with {start[:8]!r}"))
+    raise InputError(
+        f"{path}: is not a GGUF model"
+        + (f" but {looks}" if looks else f"; it starts with {start[:8].decode('latin-1')!r}")
+    )
 
 
 def _read_pair(cursor: _Cursor) -> MetadataPair:

@@ -81,9 +81,8 @@ class BackendStore:
     def find(self, name: str, target: str) -> StoredBackend | None:
         """Return the backend to pack: the one built for this checkout, else an added one of the same version."""
         looking = dataclasses.replace(self.runtimes.cache, may_build=False)
-        if target in GPU_LIBRARIES[name].targets:
-            with contextlib.suppress(NotBuiltError):
-                return open_backend(_build_file(looking, name, target, lambda _text: None), "built")
+        with contextlib.suppress(NotBuiltError):
+            return open_backend(_build_file(looking, name, target, lambda _text: None), "built")
         usable = (one for one in self.added() if one.packer_version == __version__)
         return next((one for one in usable if (one.name, one.target) == (name, target)), None)
 
@@ -150,7 +149,6 @@ def _title_parts(bundle: Bundle) -> str | None:
 
 def _build_file(cache: BuildCache, name: str, target: str, note: Callable[[str], None]) -> Path:
     gpu_library = GPU_LIBRARIES[name]
-    gpu_library.check_target(target)
     environment = build_environment(cache, note)
     tools = BuildTools(cache=cache, environment=environment, sources=fetch_sources(cache, environment, note))
     library = gpu_library.build(tools, target, note)
@@ -159,7 +157,7 @@ def _build_file(cache: BuildCache, name: str, target: str, note: Callable[[str],
 
     def build(work: Path) -> None:
         note(f"compressing the {name} backend")
-        write_backend_file(work / f"{name}{SUFFIX}", name, target, library, gpu_library.components(tools))
+        write_backend_file(work / f"{name}{SUFFIX}", name, target, library, gpu_library.components(tools, target))
 
     return cache.get_or_build(f"backend-{name}", digest, build) / f"{name}{SUFFIX}"
 

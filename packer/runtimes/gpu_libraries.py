@@ -1,4 +1,4 @@
-"""How the library of each GPU backend is built, for which targets, and what it is made of."""
+"""How the library of each GPU backend is built, and what it is made of."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packer.errors import BuildError
+from packer.programs import WINDOWS
 from packer.runtimes.component import Component, first_text
 from packer.runtimes.licences import system_text
-from packer.toolchain.cuda import CUDA_TARGET, check_target, chosen_architectures, cuda_backend
-from packer.toolchain.cuda_toolkit import cuda_toolkit
+from packer.toolchain.cuda.architectures import chosen_architectures
+from packer.toolchain.cuda.linux import linux_backend
+from packer.toolchain.cuda.toolkit import cuda_toolkit
+from packer.toolchain.cuda.windows import windows_backend
 from packer.toolchain.debian import debian_packages
-from packer.toolchain.llama_cpp import LIBRARY_RECIPES
 from packer.toolchain.vulkan import vulkan_backend
 
 if TYPE_CHECKING:
@@ -25,22 +27,20 @@ if TYPE_CHECKING:
 class GpuLibrary:
     """``build`` makes the library for a target; ``components`` are what it has beside what every runtime has.
 
-    ``check_target`` raises BuildError for a target that can't be built for, before anything is fetched. One that
-    ``takes_long`` is never built in passing.
+    One that ``takes_long`` is never built in passing.
     """
 
     build: Callable[[BuildTools, str, Callable[[str], None]], Path]
-    components: Callable[[BuildTools], list[Component]]
-    targets: tuple[str, ...]
-    check_target: Callable[[str], None] = lambda _target: None
+    components: Callable[[BuildTools, str], list[Component]]
     takes_long: bool = False
 
 
 def _build_cuda(tools: BuildTools, target: str, note: Callable[[str], None]) -> Path:
-    return cuda_backend(tools, target, note, chosen_architectures(tools.cache))
+    make = windows_backend if target == WINDOWS else linux_backend
+    return make(tools, note, chosen_architectures(tools.cache))
 
 
-def _vulkan_components(tools: BuildTools) -> list[Component]:
+def _vulkan_components(tools: BuildTools, _target: str) -> list[Component]:
     documents = debian_packages(tools.cache, lambda _text: None) / "usr" / "share" / "doc"
     return [
         Component(
@@ -58,7 +58,7 @@ def _vulkan_components(tools: BuildTools) -> list[Component]:
     ]
 
 
-def _cuda_components(tools: BuildTools) -> list[Component]:
+def _cuda_components(tools: BuildTools, target: str) -> list[Component]:
     texts = cuda_toolkit(tools.cache, tools.environment, lambda _text: None).licences
     licences = {
         "nvidia_cuda_runtime": ("CUDA runtime", "LicenseRef-NVIDIA-CUDA-EULA"),
@@ -71,18 +71,14 @@ def _cuda_components(tools: BuildTools) -> list[Component]:
             raise BuildError(f"{name}: its package carries no licence text")
         version = path.stem.rpartition("-")[2]
         found.append(Component(name=name, version=version, licence=licence, text=first_text(name, [path])))
+    if target == WINDOWS:
+        return found
     name, licence = "GNU C++ library", "GPL-3.0-or-later WITH GCC-exception-3.1"
     text = system_text("libstdc++", name, licence)
     return [*found, Component(name=name, version="as in the build system", licence=licence, text=text)]
 
 
 GPU_LIBRARIES = {
-    "vulkan": GpuLibrary(build=vulkan_backend, components=_vulkan_components, targets=tuple(LIBRARY_RECIPES)),
-    "cuda": GpuLibrary(
-        build=_build_cuda,
-        components=_cuda_components,
-        targets=(CUDA_TARGET,),
-        check_target=check_target,
-        takes_long=True,
-    ),
+    "vulkan": GpuLibrary(build=vulkan_backend, components=_vulkan_components),
+    "cuda": GpuLibrary(build=_build_cuda, components=_cuda_components, takes_long=True),
 }

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 RECIPE = 1
 CHECKOUT = Path(__file__).parent.parent.parent
 FROZEN_PACKAGES = ("runtime", "web_ui", "packer/container")
-FROZEN_FILES = ("packer/__init__.py", "packer/errors.py")
+FROZEN_FILES = ("packer/__init__.py", "packer/errors.py", "packer/standard_output.py")
 BINDING_MODULES = ("_ctypes_extensions.py", "_ggml.py", "llama_cpp.py", "mtmd_cpp.py")
 METRICS_MODULES = (
     "metrics_core.py",

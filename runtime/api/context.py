@@ -51,7 +51,9 @@ def json_body() -> dict[str, Any]:
         if SURROGATE.search(data):
             whole = json.dumps(document, ensure_ascii=False).encode("utf-16", "surrogatepass")
             document = json.loads(whole.decode("utf-16", "replace"))
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise ApiError(400, "the body's lists and objects stand too deeply in each other") from error
+    except ValueError as error:
         raise ApiError(400, f"the body is not valid JSON: {error}") from error
     if not isinstance(document, dict):
         raise ApiError(400, f"the body must be a JSON object, found {type(document).__name__}")

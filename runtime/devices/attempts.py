@@ -20,7 +20,6 @@ from runtime.settings import choose_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from contextlib import AbstractContextManager
 
     from runtime.devices.choice import DeviceChooser
     from runtime.devices.device import Device
@@ -91,7 +90,7 @@ class ModelPlacing:
         sizes = read_sizes(library, file)
         before: list[Plan] = []
         for share in SHARES:
-            plan = self._plan(sizes, _rooms(library, chosen), demand, share)
+            plan = self._plan(sizes, self._rooms(library, chosen), demand, share)
             if plan is None or plan.num_layers == 0:
                 break
             if plan not in before:
@@ -99,7 +98,7 @@ class ModelPlacing:
                 yield _on_devices(chosen, plan, sizes, tried=len(before) > 1)
         why = f"{' + '.join(map(str, chosen.devices))}: its memory ran out while the model was loaded"
         if not before:
-            why = _does_not_fit(chosen.devices, _rooms(library, chosen))
+            why = _does_not_fit(chosen.devices, self._rooms(library, chosen))
         yield Attempt(placement=in_memory, report=cpu_report(self.cpu, why))
 
     def without_device(self) -> DeviceReport | None:
@@ -125,9 +124,25 @@ class ModelPlacing:
             return cpu_report(self.cpu, _does_not_fit(devices, rooms))
         return gpu_report(devices, plan, sizes.num_layers, reasons=[why])
 
-    def guard(self, attempt: Attempt) -> AbstractContextManager[None]:
+    @contextlib.contextmanager
+    def guard(self, attempt: Attempt) -> Iterator[None]:
         """Surround an attempt, so that the next start knows when it ended the program."""
-        return self.chooser.memory.trying(attempt.key) if attempt.on_device else contextlib.nullcontext()
+        if not attempt.on_device:
+            yield
+            return
+        memory = self.chooser.memory
+        with memory.trying(attempt.key):
+            yield
+        memory.succeeded(attempt.key)
+
+    def _rooms(self, library: Library, chosen: ChosenDevices) -> list[Room]:
+        """Ask for the memory of every device; what a device reports beyond its size does not count."""
+        rooms = []
+        with self.chooser.memory.trying(chosen.key):
+            for device, pointer in zip(chosen.devices, chosen.pointers, strict=True):
+                free, total = device_memory(library, pointer)
+                rooms.append(Room(free_bytes=min(free, total, device.total_bytes), total_bytes=total))
+        return rooms
 
     def _check_layers(self, library: Library, file: ModelFile) -> None:
         """Refuse more layers than the model has, whether or not a device is going to be used."""
@@ -156,15 +171,6 @@ class ModelPlacing:
 def _does_not_fit(devices: tuple[Device, ...], rooms: list[Room]) -> str:
     free = sum(room.free_bytes for room in rooms) >> 20
     return f"{' + '.join(map(str, devices))}: too little of the model fits into {free:,} MiB of free memory"
-
-
-def _rooms(library: Library, chosen: ChosenDevices) -> list[Room]:
-    """Ask for the memory of every device; what a device reports beyond its size does not count."""
-    rooms = []
-    for device, pointer in zip(chosen.devices, chosen.pointers, strict=True):
-        free, total = device_memory(library, pointer)
-        rooms.append(Room(free_bytes=min(free, total, device.total_bytes), total_bytes=total))
-    return rooms
 
 
 def _on_devices(chosen: ChosenDevices, plan: Plan, sizes: ModelSizes, *, tried: bool) -> Attempt:

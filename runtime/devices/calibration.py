@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runtime.devices.child import OVERTIME
+from runtime.devices.child import NOT_ASKED
 from runtime.llama.context import Context, Row
 from runtime.llama.model import ModelFile, load_model
 from runtime.llama.placement import CPU_ONLY, Placement
@@ -36,19 +36,15 @@ LARGEST_ERROR = 0.02
 """Mean square difference of the logits, divided by their variance; sums in another order and halves give some 1e-5."""
 
 ALL_LAYERS = 99
+NOT_COMPARED = "it could not be compared with the CPU"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """``speedup`` of the device over the CPU for an ordinary request, and ``problem`` when it can't be used at all.
-
-    One that is not ``lasting`` is to be looked for again at the next start: a driver that compiles its kernels for the
-    first time may need longer than there is, and has them then.
-    """
+    """``speedup`` of the device over the CPU for an ordinary request, and ``problem`` when it can't be used at all."""
 
     speedup: float
     problem: str = ""
-    lasting: bool = True
 
     @property
     def device_wins(self) -> bool:
@@ -140,9 +136,11 @@ def judge(device: Device, results: Iterable[dict[str, Any]], failure: str | None
         return Verdict(speedup=_speedup(figures))
     if failure is None:
         return Verdict(speedup=0.0, problem="it gave no result when it was compared with the CPU")
+    if failure.startswith(NOT_ASKED):
+        return Verdict(speedup=0.0, problem=f"{NOT_COMPARED}{failure.removeprefix(NOT_ASKED)}")
     if device.kind == "software":
         return Verdict(speedup=0.0, problem=f"the renderer {failure}")
-    return Verdict(speedup=0.0, problem=f"the driver {failure}", lasting=not failure.startswith(OVERTIME))
+    return Verdict(speedup=0.0, problem=f"the driver {failure}")
 
 
 def _speedup(figures: dict[str, float]) -> float:

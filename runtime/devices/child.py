@@ -28,6 +28,7 @@ _LOG = logging.getLogger(__name__)
 
 CARRIED_LOADER = Path("libc") / "ld-linux-x86-64.so.2"
 OVERTIME = "did not answer within"
+NOT_ASKED = "could not be asked"
 MAX_RESULT_BYTES = 1 << 20
 
 
@@ -50,10 +51,17 @@ class ChildRunner:
         self, task: Mapping[str, Any], *, limit_s: float, variables: Mapping[str, str] | None = None
     ) -> ChildReport:
         """Have a child do ``task`` with ``variables`` in its environment, and wait for it, ``limit_s`` at most."""
-        with tempfile.TemporaryDirectory(prefix="packer-") as directory:
+        try:
+            return self._run(task, limit_s, variables or {})
+        except OSError as error:
+            return ChildReport(results=[], failure=f"{NOT_ASKED} ({error.strerror or error})")
+
+    def _run(self, task: Mapping[str, Any], limit_s: float, variables: Mapping[str, str]) -> ChildReport:
+        # On Windows a child that is stuck in a driver keeps its files.
+        with tempfile.TemporaryDirectory(prefix="packer-", ignore_cleanup_errors=True) as directory:
             results = Path(directory) / "results"
             given = json.dumps({**task, "results": str(results), "limit_s": limit_s})
-            environ = {**self.environ, **(variables or {}), "PYINSTALLER_RESET_ENVIRONMENT": "1"}
+            environ = {**self.environ, **variables, "PYINSTALLER_RESET_ENVIRONMENT": "1"}
             failure = _wait([*self.command, CHILD_OPTION, given], environ, Path(directory) / "errors", limit_s)
             return ChildReport(results=_read_results(results), failure=failure)
 
@@ -77,16 +85,20 @@ def default_runner(environ: Mapping[str, str]) -> ChildRunner:
 def _wait(command: list[str], environ: Mapping[str, str], errors: Path, limit_s: float) -> str | None:
     """Run ``command``; return how it failed, or ``None``."""
     with errors.open("wb") as stream:
-        try:
-            process = subprocess.Popen(
-                command, env=dict(environ), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stream
-            )
-        except OSError as error:
-            return f"could not be asked ({error.strerror})"
+        # A child of its own group does not get the Ctrl-C that this program is ended with, and so did not crash.
+        process = subprocess.Popen(
+            command,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+            start_new_session=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
         try:
             code = process.wait(timeout=limit_s)
         except subprocess.TimeoutExpired:
-            return f"{OVERTIME} {limit_s:g} s"
+            return f"{OVERTIME} {round(limit_s, 1):g} s"
         finally:
             _end(process)
     if code != 0:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from packer.errors import InputError
 from runtime.devices.device import BACKEND_NAMES
-from runtime.devices.ggml import device_memory, device_pointers, load_backend
+from runtime.devices.ggml import describe_device, device_memory, device_pointers, load_backend
 from runtime.devices.memory import ABRUPT_ENDS, key_of
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ PREFERENCE = ("cuda", "vulkan")
 """Only one backend is used at a time, so that no card is used through two; NVIDIA's own is asked first."""
 
 NO_GPU = "this file brings no GPU support"
+GONE = "the driver offers its devices no longer"
 GPU_OFF = "the GPU is switched off, by --gpu or the settings"
 
 
@@ -74,12 +75,43 @@ class DeviceChooser:
     def choose(self, library: Library) -> ChosenDevices | NoDevice:
         """Choose, and load the backend of the devices. Raises InputError when what is asked for can't be had here."""
         found = self._decide()
-        return self._loaded(library, found) if isinstance(found, _Candidate) else found
+        if not isinstance(found, _Candidate):
+            return found
+        name = BACKEND_NAMES[found.devices[0].backend]
+        try:
+            with self.memory.trying(_key(found.devices)):
+                chosen = self._loaded(library, found)
+                if chosen is None:
+                    # What is remembered is of other devices, or of another order of them.
+                    anew = self._with_devices_of(found, self._finding(found.devices[0].backend, anew=True))
+                    chosen = self._loaded(library, anew) if anew else None
+        except OSError as error:  # on Windows: ctypes, of a crash inside the driver
+            return NoDevice(why=f"{name}: the driver crashed ({error}) when it was asked for its devices")
+        return chosen or NoDevice(why=f"{name}: {GONE}")
 
     def preview(self) -> tuple[tuple[Device, ...], str]:
-        """Return the devices that would be chosen, and why; or none, and why not. Loads nothing into this process."""
+        """Return the devices that would be chosen, with the memory that is free now, and why; or none, and why not.
+
+        Loads nothing into this process.
+        """
         found = self._decide()
-        return (found.devices, found.why) if isinstance(found, _Candidate) else ((), found.why)
+        if not isinstance(found, _Candidate):
+            return (), found.why
+        anew = self._with_devices_of(found, self._finding(found.devices[0].backend, anew=True))
+        return (anew or found).devices, found.why
+
+    @staticmethod
+    def _with_devices_of(found: _Candidate, finding: Finding) -> _Candidate | None:
+        """The same candidate with its devices as they are in ``finding``; ``None`` when one of them is not there."""
+        left = list(finding.devices)
+        devices = []
+        for device in found.devices:
+            same = next((one for one in left if _is_same(one, device)), None)
+            if same is None:
+                return None
+            left.remove(same)
+            devices.append(same)
+        return replace(found, devices=tuple(devices), finding=finding)
 
     def _decide(self) -> _Candidate | NoDevice:
         self.check_wanted()
@@ -110,24 +142,24 @@ class DeviceChooser:
     def _choices(self) -> str:
         return ", ".join((AUTO, OFF, *self.backends))
 
-    def _finding(self, backend: str, *, again: bool) -> Finding:
-        return self.probe.find(backend, self.backends[backend], again=again)
+    def _finding(self, backend: str, *, again: bool = False, anew: bool = False) -> Finding:
+        return self.probe.find(backend, self.backends[backend], again=again, anew=anew)
 
     def _automatic(self) -> _Candidate | NoDevice:
         reasons = []
         for backend in (name for name in PREFERENCE if name in self.backends):
-            finding = self._finding(backend, again=False)
+            finding = self._finding(backend)
             devices = _best_kind(finding.devices)
             if not devices:
                 reasons.append(f"{BACKEND_NAMES[backend]}: {finding.problem}")
                 continue
-            if self.memory.abrupt_ends(_key(devices)) >= ABRUPT_ENDS:
-                reasons.append(f"{devices[0]}: the last starts with it ended abruptly; --gpu {backend} tries again")
-                continue
             winners, texts = self._compared(devices, finding)
-            if winners:
+            if not winners:
+                reasons += texts
+            elif self.memory.abrupt_ends(_key(winners)) >= ABRUPT_ENDS:
+                reasons.append(f"{winners[0]}: the last starts with it ended abruptly; --gpu {backend} tries again")
+            else:
                 return _Candidate(devices=winners, finding=finding, why=texts[0])
-            reasons += texts
         return NoDevice(why="; ".join(reasons) or NO_GPU)
 
     def _compared(self, devices: tuple[Device, ...], finding: Finding) -> tuple[tuple[Device, ...], list[str]]:
@@ -174,17 +206,20 @@ class DeviceChooser:
         devices = tuple(device for device, its in matching if its is finding)
         return _Candidate(devices=devices, finding=finding, why="as asked for")
 
-    def _loaded(self, library: Library, found: _Candidate) -> ChosenDevices | NoDevice:
-        """Load the backend into this process and find the devices in it again."""
+    def _loaded(self, library: Library, found: _Candidate) -> ChosenDevices | None:
+        """Load the backend into this process and find the devices in it again; ``None`` when they are not there."""
         for name, value in found.finding.variables:
             os.environ[name] = value
         backend = found.devices[0].backend
         registry = load_backend(library, self.backends[backend])
         pointers = device_pointers(library, registry) if registry else []
         if not pointers or max(device.index for device in found.devices) >= len(pointers):
-            return NoDevice(why=f"{BACKEND_NAMES[backend]}: the driver offers its devices no longer")
+            return None
         chosen = tuple(pointers[device.index] for device in found.devices)
         for device, pointer in zip(found.devices, chosen, strict=True):
+            there = describe_device(library, pointer, backend=backend, index=device.index, software=False)
+            if not _is_same(there, device):
+                return None
             _LOG.info("%s: %d MiB of %d free", device, *(size >> 20 for size in device_memory(library, pointer)))
         return ChosenDevices(devices=found.devices, pointers=chosen, why=found.why, key=_key(found.devices))
 
@@ -203,6 +238,11 @@ def _best_kind(devices: tuple[Device, ...]) -> tuple[Device, ...]:
         if chosen:
             return chosen
     return ()
+
+
+def _is_same(one: Device, other: Device) -> bool:
+    """Whether both are a device of the same model, which can stand in for each other."""
+    return (one.backend, one.name, one.description) == (other.backend, other.name, other.description)
 
 
 def _key(devices: tuple[Device, ...]) -> str:

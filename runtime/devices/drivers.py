@@ -21,8 +21,18 @@ LOADERS = {"vulkan": {"linux": "libvulkan.so.1", "win32": "vulkan-1.dll"}, "cuda
 MANIFESTS = (
     "etc/vulkan/icd.d", "usr/share/vulkan/icd.d", "usr/local/share/vulkan/icd.d", "usr/local/etc/vulkan/icd.d",
 )  # fmt: skip
-VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES", "GGML_VK_VISIBLE_DEVICES",
-             "CUDA_VISIBLE_DEVICES", "XDG_DATA_DIRS", "HOME")  # fmt: skip
+LIBRARY_FOLDERS = (
+    "usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib", "usr/lib/wsl/lib", "usr/local/nvidia/lib64",
+)  # fmt: skip
+"""Debian's, Fedora's, Arch's; Windows' driver inside WSL; NVIDIA's in containers of old."""
+
+CACHE_OF_LIBRARIES = "etc/ld.so.cache"
+DEVICE_FILES = ("dev/dri/*", "dev/nvidia*", "dev/dxg")
+
+VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES", "VK_LOADER_DRIVERS_SELECT",
+             "VK_LOADER_DRIVERS_DISABLE", "VK_LOADER_DEVICE_SELECT", "MESA_VK_DEVICE_SELECT", "DRI_PRIME",
+             "GGML_VK_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES",
+             "XDG_DATA_DIRS", "XDG_CONFIG_HOME", "HOME")  # fmt: skip
 DISPLAY_CLASS = "0x03"
 ACCELERATOR_CLASS = "0x12"
 
@@ -33,12 +43,28 @@ def loader_name(backend: str) -> str:
 
 
 def loader_present(backend: str) -> bool:
-    """Tell whether this system has that library; it loads no driver by itself."""
+    """Tell whether this system has that library. Vulkan's loads no driver by itself; NVIDIA's is the driver."""
+    if backend == "cuda":
+        return nvidia_driver_present(os.environ)
     try:
         ctypes.CDLL(loader_name(backend))
     except OSError:
         return False
     return True
+
+
+def nvidia_driver_present(environ: Mapping[str, str], root: Path = Path("/")) -> bool:
+    """Tell whether NVIDIA's driver is where the system would load it from, without loading it."""
+    name = loader_name("cuda")
+    if sys.platform == "win32":
+        return (_system_folder() / name).is_file()
+    folders = [*filter(None, environ.get("LD_LIBRARY_PATH", "").split(":")), *LIBRARY_FOLDERS]
+    if any((root / folder / name).is_file() for folder in folders):
+        return True
+    try:
+        return f"{name}\0".encode() in (root / CACHE_OF_LIBRARIES).read_bytes()
+    except OSError:
+        return False
 
 
 def driver_identity(environ: Mapping[str, str], root: Path = Path("/")) -> list[Any]:
@@ -47,17 +73,18 @@ def driver_identity(environ: Mapping[str, str], root: Path = Path("/")) -> list[
     places = [root / place for place in MANIFESTS]
     places += [home / ".local/share/vulkan/icd.d", home / ".config/vulkan/icd.d"] if home else []
     manifests = [[str(path), *_stamp(path)] for place in places for path in sorted(place.glob("*.json"))]
-    libraries = [_stamp(path) for path in _libraries(root)]
+    folders = [*LIBRARY_FOLDERS, *filter(None, environ.get("LD_LIBRARY_PATH", "").split(":"))]
+    libraries = [_stamp(path) for folder in folders for path in _libraries(root / folder)]
     nvidia = _read(root / "proc/driver/nvidia/version").partition("\n")[0]
     variables = {name: environ[name] for name in VARIABLES if name in environ}
-    return [platform.release(), platform.machine(), manifests, libraries, nvidia, _bus(root), variables, *_windows()]
+    bus = [_bus(root), *_device_files(root)]
+    return [platform.release(), platform.machine(), manifests, libraries, nvidia, bus, variables, *_windows()]
 
 
-def _libraries(root: Path) -> list[Path]:
-    """The drivers' libraries where they usually stand, whatever the manifests call them."""
-    folders = [root / "usr/lib/x86_64-linux-gnu", root / "usr/lib64", root / "usr/lib"]
+def _libraries(folder: Path) -> list[Path]:
+    """The drivers' libraries in one folder, whatever the manifests call them."""
     patterns = ("libvulkan*.so*", "libcuda.so*", "libGLX_nvidia.so*")
-    return sorted(path for folder in folders for pattern in patterns for path in folder.glob(pattern))
+    return sorted(path for pattern in patterns for path in folder.glob(pattern))
 
 
 def _bus(root: Path) -> list[list[str]]:
@@ -69,10 +96,20 @@ def _bus(root: Path) -> list[list[str]]:
     return found
 
 
+def _device_files(root: Path) -> list[Any]:
+    """What drivers talk to cards by, and the groups that decide whether this process may."""
+    names = sorted(str(path.relative_to(root)) for pattern in DEVICE_FILES for path in root.glob(pattern))
+    return [names, sorted(os.getgroups()) if sys.platform != "win32" else []]
+
+
+def _system_folder() -> Path:
+    return Path(os.environ.get("SYSTEMROOT", "C:\\Windows")) / "System32"
+
+
 def _windows() -> list[Any]:
     if sys.platform != "win32":
         return []
-    folder = Path(os.environ.get("SYSTEMROOT", "C:\\Windows")) / "System32"
+    folder = _system_folder()
     names = [name for systems in LOADERS.values() for name in systems.values()]
     store = folder / "DriverStore" / "FileRepository"
     return [[_stamp(folder / name) for name in names], _stamp(store)]

@@ -74,10 +74,12 @@ def plan_layers(
         kept = [0 if index < experts_behind else sizes.experts[index] for index in range(layers)]
         return [sizes.layers[i] + kept[i] + cache_bytes for i in range(first, layers)] + [sizes.output]
 
-    for kv_type in kv_types:
+    for kv_type in filter(sizes.can_have, kv_types):
         counts = _spread(units(0, 0, KV_TYPES[kv_type].size_bytes(values)), usable)
         if counts:
             return Plan(counts=counts, kv_type=kv_type)
+    # For a prompt, weights that stay behind are computed with on the device too, copied there one after the other.
+    usable = [max(0, room - _largest_copy(sizes)) for room in usable]
     if sizes.has_experts:
         behind = _least(lambda number: _spread(units(0, number, cache), usable), layers)
         if behind:
@@ -110,6 +112,11 @@ def _fixed_bytes(sizes: ModelSizes, context_tokens: int, batch_tokens: int) -> i
     """What a step needs on each device beside weights and cache."""
     row = sizes.width * WIDTHS + sizes.feed_forward * FEED_FORWARDS
     return batch_tokens * (row * VALUE_BYTES + context_tokens * MASK_BYTES)
+
+
+def _largest_copy(sizes: ModelSizes) -> int:
+    """The largest tensor of a layer, of its experts where it has some; half of them all, to be on the safe side."""
+    return max([*sizes.experts, *(() if sizes.has_experts else sizes.layers)], default=0) // 2
 
 
 def _spread(units: Sequence[int], usable: Sequence[int]) -> tuple[int, ...]:

@@ -5,12 +5,14 @@ The answer is a :class:`Finding`: devices, or why there are none, in words that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runtime.devices.child import NOT_ASKED
 from runtime.devices.device import NonsenseError, parse_device
 from runtime.devices.drivers import loader_name, loader_present
 from runtime.devices.memory import key_of
+from runtime.devices.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +26,7 @@ LIST_LIMIT_S = 3.5
 SOFTWARE_LIST_LIMIT_S = 2.0
 VISIBLE_VARIABLE = "GGML_VK_VISIBLE_DEVICES"
 NO_DEVICE = "the loader is there, but no driver offers a device"
+NO_TIME = "there was no time left to ask the driver"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,34 +45,46 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """Finds the devices of backends; ``identity`` is what their drivers are known by."""
+    """Finds the devices of backends; ``identity()`` is what drivers are known by, asked for where there is a loader."""
 
     runner: ChildRunner
     memory: ResultMemory
-    identity: list[Any]
+    identity: Callable[[], list[Any]]
     environ: Mapping[str, str]
     has_loader: Callable[[str], bool] = loader_present
+    patience: Patience = field(default_factory=Patience)
 
-    def find(self, backend: str, path: Path, *, again: bool = False) -> Finding:
-        """Return the finding for the backend in the library ``path``; ``again`` takes no remembered trouble."""
+    def find(self, backend: str, path: Path, *, again: bool = False, anew: bool = False) -> Finding:
+        """Return the finding for the backend in the library ``path``.
+
+        ``again`` takes no remembered trouble, ``anew`` nothing that is remembered.
+        """
         if not self.has_loader(backend):
             return Finding(problem=f"no driver on this machine ({loader_name(backend)} was not found)")
-        key = key_of("devices", backend, _stamp(path), self.identity)
-        known = _recalled(self.memory.recall(key))
+        key = key_of("devices", backend, _stamp(path), self.identity())
+        known = None if anew else _recalled(self.memory.recall_believed(key))
         if known is not None and not (again and known.problem):
             return known
+        if not self.patience.share(LIST_LIMIT_S):
+            return Finding(problem=NO_TIME)
         finding = self._ask(backend, path)
-        self.memory.remember(key, finding.to_json())
+        if finding.problem:
+            self.memory.remember_trouble(key, finding.to_json())
+        else:
+            self.memory.remember(key, finding.to_json())
         return finding
 
     def _ask(self, backend: str, path: Path) -> Finding:
         """Ask the driver; where it has no device, ask once more for renderers on the CPU, which ggml leaves out."""
         task = {"task": "list", "backend": backend, "path": str(path)}
-        finding = _understand(self.runner.run(task, limit_s=LIST_LIMIT_S))
+        finding = _understand(self.runner.run(task, limit_s=self.patience.share(LIST_LIMIT_S)))
         if finding.problem != NO_DEVICE or backend != "vulkan" or VISIBLE_VARIABLE in self.environ:
             return finding
+        limit_s = self.patience.share(SOFTWARE_LIST_LIMIT_S)
+        if not limit_s:
+            return finding
         variables = {VISIBLE_VARIABLE: "0"}
-        report = self.runner.run({**task, "software": True}, limit_s=SOFTWARE_LIST_LIMIT_S, variables=variables)
+        report = self.runner.run({**task, "software": True}, limit_s=limit_s, variables=variables)
         software = _understand(report)
         if not software.devices:
             return finding
@@ -89,7 +104,8 @@ def _understand(report: ChildReport) -> Finding:
     except NonsenseError as error:
         return Finding(problem=f"the driver's answer makes no sense: {error}")
     if report.failure is not None:
-        return Finding(problem=f"the driver {report.failure} when it was asked for its devices")
+        when = "" if report.failure.startswith(NOT_ASKED) else " when it was asked for its devices"
+        return Finding(problem=f"the driver {report.failure}{when}")
     return Finding(devices=tuple(devices), problem="" if devices else NO_DEVICE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from packer.errors import MachineError
@@ -12,6 +13,7 @@ from runtime.devices.comparison import Comparison
 from runtime.devices.device import BACKEND_NAMES
 from runtime.devices.drivers import driver_identity
 from runtime.devices.memory import default_memory
+from runtime.devices.patience import Patience
 from runtime.devices.probe import Probe
 from runtime.llama import native
 from runtime.llama.library import library_directory
@@ -42,12 +44,15 @@ def model_placing(environ: Mapping[str, str], *, wanted: str, layers: int, num_t
     """Make what chooses devices for a model. Raises InputError when ``wanted`` is a backend that is not here."""
     backends = own_backends()
     runner, memory = default_runner(environ), default_memory(environ)
-    identity = driver_identity(environ) if backends else []
+    identity = functools.cache(lambda: driver_identity(environ))
+    patience = Patience()
     chooser = DeviceChooser(
         wanted=plain_choice(wanted),
         backends=backends,
-        probe=Probe(runner=runner, memory=memory, identity=identity, environ=environ),
-        comparison=Comparison(runner=runner, memory=memory, identity=identity, num_threads=num_threads, cpu=cpu),
+        probe=Probe(runner=runner, memory=memory, identity=identity, environ=environ, patience=patience),
+        comparison=Comparison(
+            runner=runner, memory=memory, identity=identity, num_threads=num_threads, cpu=cpu, patience=patience
+        ),
         memory=memory,
     )
     chooser.check_wanted()

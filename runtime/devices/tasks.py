@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 EXIT_OVERTIME = 124
 NO_ERROR_DIALOGS = 0x8003
+CAUGHT_CRASH, ACCESS_VIOLATION = "access violation", 0xC0000005 - (1 << 32)
+"""On Windows ctypes makes an error of it when a library writes or reads where there is no memory."""
+
 REFUSED = "failed to initialize CUDA: "
+NOTHING_TO_START_WITH = "ggml_backend_init returned NULL"
+"""What ggml says of a backend that is sound and found no driver at all, as Vulkan's without an instance."""
 
 
 def run_task(text: str) -> int:
@@ -36,7 +41,12 @@ def run_task(text: str) -> int:
         with results.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(value) + "\n")
 
-    TASKS[task["task"]](task, report)
+    try:
+        TASKS[task["task"]](task, report)
+    except OSError as error:
+        if CAUGHT_CRASH not in str(error):
+            raise
+        os._exit(ACCESS_VIOLATION)
     sys.stdout.flush()
     # Drivers' clean-up at the end of a process is not what was asked about; some hang or crash there.
     os._exit(0)
@@ -68,7 +78,8 @@ def list_devices(task: dict[str, Any], report: Callable[[dict[str, Any]], None])
     library.log.listener = lines.append
     registry = load_backend(library, Path(task["path"]))
     if registry is None:
-        report({"problem": _reason(library.log.errors(), Path(task["path"]))})
+        reason = _reason(library.log.errors(), Path(task["path"]))
+        report({"done": True} if reason.endswith(NOTHING_TO_START_WITH) else {"problem": reason})
         return
     try:
         pointers = device_pointers(library, registry)
@@ -110,8 +121,10 @@ def compare(task: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> N
 
     Without a model one operation stands for it.
     """
-    from runtime.devices.calibration import measure
+    from packer.errors import InputError, MachineError
+    from runtime.devices.calibration import NOT_COMPARED, measure
     from runtime.devices.single_operation import measure_operation
+    from runtime.llama.errors import DecodeError
     from runtime.llama.library import load_library
 
     library = load_library()
@@ -125,8 +138,11 @@ def compare(task: dict[str, Any], report: Callable[[dict[str, Any]], None]) -> N
         results = measure_operation(library, pointer, task["threads"])
     else:
         results = measure(library, pointer, Path(task["model"]), task["threads"])
-    for result in results:
-        report(result)
+    try:
+        for result in results:
+            report(result)
+    except (InputError, MachineError, DecodeError):
+        report({"problem": f"{NOT_COMPARED} (the driver refused a small model; its memory may be in use)"})
 
 
 TASKS: dict[str, Callable[[dict[str, Any], Callable[[dict[str, Any]], None]], None]] = {

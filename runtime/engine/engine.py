@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-MAX_WAITING = 32
+MAX_WAITING = 256
 IDLE_CHECK_S = 10.0
 TIDY_AFTER_S = 0.2
 LARGEST_BATCH = 1 << 20

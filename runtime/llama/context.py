@@ -126,7 +126,10 @@ class Context:
         try:
             self._create(num_tokens)
         except MachineError:
-            self._create(before)
+            try:
+                self._create(before)
+            except MachineError as error:
+                raise DecodeError(f"the KV cache could neither grow nor be put back: {error}") from error
             if not self._restore(state):
                 raise DecodeError("the KV cache could neither grow nor be put back") from None
             raise

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from packer.errors import InputError, MachineError
 from runtime.llama import native
 from runtime.llama.gguf_header import InitParams, find_key, integer_value, text_value
+from runtime.llama.kv_types import KV_TYPES
 
 if TYPE_CHECKING:
     from runtime.llama.library import Library
@@ -22,6 +23,7 @@ LAYER = re.compile(r"blk\.(\d+)\.")
 EXPERTS = re.compile(r"_(ch)?exps\.")
 ARRAY_TYPE, INT32_TYPES = 9, (4, 5)
 MAX_LAYERS = 4096
+NO_QUANTIZED_CACHE = ("grok",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,8 @@ class ModelSizes:
 
     ``output`` is what comes after the last layer. ``cache_per_token`` is the number of values that one token has in a
     layer's KV cache; it is an upper bound for models that keep less. ``width`` and ``feed_forward`` count values too.
-    ``context_length`` is what the model was trained for, in tokens, 0 where it does not say.
+    ``context_length`` is what the model was trained for, in tokens, 0 where it does not say. ``heads`` are the sizes
+    of the keys and values of one attention head, none where the cache must not be quantized.
     """
 
     layers: tuple[int, ...]
@@ -40,11 +43,17 @@ class ModelSizes:
     width: int
     feed_forward: int
     context_length: int
+    heads: tuple[int, ...] = (1,)
 
     @property
     def num_layers(self) -> int:
         """Layers that can be placed: the model's and the output."""
         return len(self.layers) + 1
+
+    def can_have(self, kv_type: str) -> bool:
+        """Whether the KV cache may have that format, which holds blocks of numbers."""
+        block = KV_TYPES[kv_type].block_values
+        return block == 1 or (bool(self.heads) and not any(size % block for size in self.heads))
 
     @property
     def has_experts(self) -> bool:
@@ -98,6 +107,7 @@ def _sizes(base: ctypes.CDLL, handle: int) -> ModelSizes:
         width=integer_value(base, handle, f"{architecture}.embedding_length"),
         feed_forward=_largest(base, handle, f"{architecture}.feed_forward_length"),
         context_length=integer_value(base, handle, f"{architecture}.context_length"),
+        heads=() if architecture in NO_QUANTIZED_CACHE else _heads(base, handle, architecture),
     )
 
 
@@ -119,12 +129,21 @@ def _cache_per_token(base: ctypes.CDLL, handle: int, architecture: str) -> int:
     def number(name: str) -> int:
         return _largest(base, handle, f"{architecture}.{name}")
 
-    if latent := number("attention.kv_lora_rank"):
+    # Only files that say how long keys are without compression are kept compressed; older ones as any other model.
+    if number("attention.key_length_mla") and (latent := number("attention.kv_lora_rank")):
         return latent + number("rope.dimension_count")
-    heads = number("attention.head_count") or 1
-    default = number("embedding_length") // heads
-    width = (number("attention.key_length") or default) + (number("attention.value_length") or default)
-    return (number("attention.head_count_kv") or heads) * width
+    keys, values = _heads(base, handle, architecture)
+    return (number("attention.head_count_kv") or number("attention.head_count") or 1) * (keys + values)
+
+
+def _heads(base: ctypes.CDLL, handle: int, architecture: str) -> tuple[int, int]:
+    """Numbers in the keys and in the values of one attention head."""
+
+    def number(name: str) -> int:
+        return _largest(base, handle, f"{architecture}.{name}")
+
+    default = number("embedding_length") // (number("attention.head_count") or 1)
+    return number("attention.key_length") or default, number("attention.value_length") or default
 
 
 def _largest(base: ctypes.CDLL, handle: int, key: str) -> int:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from packer.programs import LINUX, WINDOWS
+from packer.toolchain import process
 from packer.toolchain.build_cache import default_build_cache
+from packer.toolchain.environment import build_environment
 from tests.support import program, wine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -37,6 +40,23 @@ def windows_runtime(built_runtime: None) -> None:
     """Build the runtime for Windows as well."""
     done = program.packer("runtimes", "build", WINDOWS)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def broken_driver(tmp_path: Path) -> Callable[[str], Path]:
+    """Compiles a Vulkan driver that does what it is given, in C, as soon as it is loaded; returns its manifest."""
+
+    def compile_with(statement: str) -> Path:
+        zig = build_environment(default_build_cache(), lambda _text: None).zig
+        source, library, manifest = (tmp_path / name for name in ("driver.c", "libdriver.so", "driver.json"))
+        headers = "#include <stdlib.h>\n#include <unistd.h>\n"
+        source.write_text(f"{headers}__attribute__((constructor)) static void start(void) {{ {statement} }}\n")
+        process.run([zig, "cc", "-shared", "-fPIC", source, "-o", library])
+        icd = {"library_path": str(library), "api_version": "1.3.0"}
+        manifest.write_text(json.dumps({"file_format_version": "1.0.0", "ICD": icd}))
+        return manifest
+
+    return compile_with
 
 
 @pytest.fixture(scope="session")

@@ -85,9 +85,9 @@ def test_a_driver_that_crashes_costs_one_line(gpu: program.Launcher, build_tools
     environment = gpu.environment(LD_LIBRARY_PATH=str(tmp_path))
     for arguments in ((), ("--gpu", "cuda")):
         done = gpu.run(*ASK, *arguments, env=environment)
-        assert (done.returncode, done.stderr) == (0, "")
-    words = gpu.run("--info", env=environment).stdout
-    assert "CUDA: the driver crashed (SIGSEGV) when it was asked for its devices" in words
+        why = "CUDA: the driver crashed (SIGSEGV) when it was asked for its devices"
+        assert (done.returncode, done.stderr) == (0, f"The CPU computes. {why}\n" if arguments else "")
+    assert why in gpu.run("--info", env=environment).stdout
 
 
 def test_a_backend_that_takes_an_hour_is_not_built_in_passing(
@@ -98,5 +98,5 @@ def test_a_backend_that_takes_an_hour_is_not_built_in_passing(
     places = {**store, "PACKER_RUNTIMES_DIR": str(runtimes)}
     done = program.packer("build", tiny_model, "-o", tmp_path / "chat", "--gpu", "vulkan,cuda", **places)
     assert done.returncode == 6
-    assert "packer runtimes build --gpu cuda" in done.stderr
+    assert "packer runtimes build linux-x86_64 --gpu cuda" in done.stderr
     assert not (tmp_path / "chat").exists()

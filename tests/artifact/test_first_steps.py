@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.support import program
 
@@ -124,3 +128,66 @@ def test_a_second_start_opens_the_running_chat(packed: Path, runtime_cache: Path
         done = twice.run()
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Already running at {server.address}" in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--no-history", "--no-context-shift", "--no-browser"])
+def test_a_second_start_with_an_option_gets_a_server_of_its_own(
+    packed: Path, runtime_cache: Path, tmp_path: Path, option: str
+) -> None:
+    """Above all where chats are not to be kept: the one that runs may keep them."""
+    path = tmp_path / "a chat of its own"
+    path.write_bytes(packed.read_bytes())
+    path.chmod(0o755)
+    twice = program.Launcher(path, runtime_cache)
+    with twice.serving() as first:
+        second = subprocess.Popen(
+            [path, option],
+            env=twice.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            address, lines = program.read_address(second)
+        finally:
+            second.kill()
+            second.communicate()
+    assert address != first.address
+    assert not any("Already running" in line for line in lines)
+
+
+@pytest.mark.parametrize("question", ["", " \n"])
+def test_without_a_question_nothing_is_answered(launch: program.Launcher, question: str) -> None:
+    done = launch.run("-p", question)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "error: -p: there is no question behind -p; give one" in done.stderr
+    done = launch.run("-p", "-", input=question)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "there is no question on standard input" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("-p", "Hello", "--max-tokens", "3"), ("--info",), ("--help",), ("--version",)])
+def test_a_full_disk_behind_standard_output_is_one_sentence(
+    launch: program.Launcher, arguments: tuple[str, ...]
+) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [launch.path, *arguments],
+            env=launch.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert (done.returncode, done.stderr) == (4, "error: the output can't be written (No space left on device)\n")
+
+
+def test_more_threads_than_processors_are_not_started(launch: program.Launcher) -> None:
+    usable = len(os.sched_getaffinity(0))
+    with launch.serving("--threads", "1000") as server:
+        threads = server.json("/api/info")["threads"]
+    assert threads["count"] == usable
+    assert threads["why"] == f"{usable} CPU{'s' if usable > 1 else ''} usable; 1000 were asked for"

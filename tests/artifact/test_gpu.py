@@ -12,6 +12,7 @@ import pytest
 from tests.support import program
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 LARGEST_BACKEND_BYTES = 15_000_000
@@ -92,23 +93,19 @@ def test_without_a_usable_loader_it_starts_like_one_without_gpu_support(
     assert "no driver on this machine (libvulkan.so.1 was not found)" in gpu.run("--info", env=environment).stdout
 
 
-def test_a_driver_that_crashes_costs_one_line(gpu: program.Launcher, tmp_path: Path) -> None:
-    """The manifest of a driver whose library ends every process that loads it."""
-    from packer.toolchain import process
-    from packer.toolchain.build_cache import default_build_cache
-    from packer.toolchain.environment import build_environment
-
-    zig = build_environment(default_build_cache(), lambda _text: None).zig
-    source, library, manifest = tmp_path / "driver.c", tmp_path / "libdriver.so", tmp_path / "driver.json"
-    source.write_text("#include <stdlib.h>\n__attribute__((constructor)) static void end(void) { abort(); }\n")
-    process.run([zig, "cc", "-shared", "-fPIC", source, "-o", library])
-    icd = {"library_path": str(library), "api_version": "1.3.0"}
-    manifest.write_text(json.dumps({"file_format_version": "1.0.0", "ICD": icd}))
-    environment = gpu.environment(VK_DRIVER_FILES=str(manifest), VK_ICD_FILENAMES=str(manifest))
+def test_a_driver_that_crashes_costs_one_line(gpu: program.Launcher, broken_driver: Callable[[str], Path]) -> None:
+    manifest = str(broken_driver("abort();"))
+    environment = gpu.environment(VK_DRIVER_FILES=manifest, VK_ICD_FILENAMES=manifest)
     done = gpu.run(*ASK, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     words = gpu.run("--info", env=environment).stdout
     assert "Vulkan: the driver crashed (SIGABRT) when it was asked for its devices" in words
+
+
+def test_a_loader_without_a_driver_costs_one_line(gpu: program.Launcher) -> None:
+    environment = gpu.environment(VK_DRIVER_FILES="/nonexistent.json", VK_ICD_FILENAMES="/nonexistent.json")
+    words = gpu.run("--info", env=environment).stdout
+    assert "(Vulkan: the loader is there, but no driver offers a device)" in words
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from packer.toolchain import process
 from packer.toolchain.build_cache import default_build_cache, file_sha256
-from packer.toolchain.cuda_toolkit import FOLDER, cuda_toolkit
+from packer.toolchain.cuda.toolkit import FOLDER, cuda_toolkit
 from packer.toolchain.environment import LOCKS, build_environment
 from tests.bench.peers import cuda_llama_server
 

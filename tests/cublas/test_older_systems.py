@@ -9,7 +9,7 @@ import pytest
 
 from packer.errors import BuildError
 from packer.toolchain import process
-from packer.toolchain.cuda import STAND_IN
+from packer.toolchain.cuda.linux import STAND_IN
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from packer.toolchain import process
-from packer.toolchain.cuda import STAND_IN
+from packer.toolchain.cuda.linux import STAND_IN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -78,11 +78,11 @@ def make_placing(
             probe=Probe(
                 runner=runner,
                 memory=memory,
-                identity=identity,
+                identity=lambda: identity,
                 environ=environ,
                 has_loader=lambda _backend: has_loader,
             ),
-            comparison=Comparison(runner=runner, memory=memory, identity=identity, num_threads=1, cpu="test"),
+            comparison=Comparison(runner=runner, memory=memory, identity=lambda: identity, num_threads=1, cpu="test"),
             memory=memory,
         )
         return ModelPlacing(chooser=chooser, layers=layers, cpu="Test CPU")

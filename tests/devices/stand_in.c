@@ -10,7 +10,7 @@
 
 #include "ggml-backend-impl.h"
 
-enum { PLAIN, CRASH, HANG, TOO_MANY, NO_TEXT, TOO_MUCH, MORE_FREE_THAN_TOTAL, NOTHING };
+enum { PLAIN, CRASH, HANG, TOO_MANY, NO_TEXT, TOO_MUCH, MORE_FREE_THAN_TOTAL, NOTHING, NO_START };
 
 #define MEBIBYTE ((size_t)1 << 20)
 
@@ -144,5 +144,5 @@ __attribute__((visibility("default"))) ggml_backend_reg_t ggml_backend_init(void
         .api_version = GGML_BACKEND_API_VERSION,
         .iface = {.get_name = registry_name, .get_device_count = device_count, .get_device = get_device},
     };
-    return &registry;
+    return BEHAVIOUR == NO_START ? NULL : &registry;
 }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from packer.errors import InputError
+from runtime.devices import choice
 from runtime.devices.calibration import Verdict
-from runtime.devices.choice import DeviceChooser, plain_choice
+from runtime.devices.choice import ChosenDevices, DeviceChooser, NoDevice, _key, plain_choice
 from runtime.devices.device import Device
 from runtime.devices.memory import ResultMemory
 from runtime.devices.probe import Finding
@@ -33,8 +36,11 @@ class PlayedProbe:
     def __init__(self, findings: Mapping[str, Finding]) -> None:
         self.findings = findings
         self.again: list[bool] = []
+        self.now: Finding | None = None
 
-    def find(self, backend: str, _path: Path, *, again: bool = False) -> Finding:
+    def find(self, backend: str, _path: Path, *, again: bool = False, anew: bool = False) -> Finding:
+        if anew:
+            return self.now or self.findings[backend]
         self.again.append(again)
         return self.findings[backend]
 
@@ -184,14 +190,86 @@ def test_a_device_that_ended_two_starts_is_left_alone(tmp_path: Path) -> None:
     memory = ResultMemory(directory=tmp_path)
     chosen = chooser("auto", CARD, verdicts={CARD.description: WINS}, memory=memory)
     assert chosen.preview()[0] == (CARD,)
-    from runtime.devices.choice import _key
-
-    gone = 2**22 + 1
     for count in (1, 2):
-        (tmp_path / f"{_key((CARD,))[:32]}.trying").write_text(f"{gone}\n" * count)
+        (tmp_path / f"{_key((CARD,))[:32]}.trying").write_text("1 gone\n" * count)
         devices, why = chosen.preview()
         assert bool(devices) == (count == 1)
     assert "the last starts with it ended abruptly" in why
     with memory.trying(_key((CARD,))):
         pass
+    assert chosen.preview()[0] == ()
+    memory.succeeded(_key((CARD,)))
+    assert chosen.preview()[0] == (CARD,)
+
+
+def test_a_card_that_wins_is_left_alone_whatever_stands_beside_it(tmp_path: Path) -> None:
+    memory = ResultMemory(directory=tmp_path)
+    other = replace(SECOND, description="GT 1030")
+    verdicts = {CARD.description: WINS, other.description: LOSES}
+    chosen = chooser("auto", CARD, other, verdicts=verdicts, memory=memory)
+    (tmp_path / f"{_key((CARD,))[:32]}.trying").write_text("1 gone\n" * 2)
+    assert "the last starts with it ended abruptly" in chosen.preview()[1]
+
+
+def in_another_process(chosen: DeviceChooser, load: Any, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Let the choice load its backend with ``load``; return how the process ended."""
+    monkeypatch.setattr(choice, "load_backend", load)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            chosen.choose(cast("Any", None))
+        finally:
+            os._exit(0)
+    return os.waitpid(pid, 0)[1]
+
+
+def test_a_driver_that_ends_the_program_when_it_is_loaded_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it answered before is remembered, so no child process meets it first."""
+    memory = ResultMemory(directory=tmp_path)
+    chosen = chooser("auto", CARD, verdicts={CARD.description: WINS}, memory=memory)
+
+    def crash(*_given: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    ends = [in_another_process(chosen, crash, monkeypatch) for _start in range(3)]
+    assert ends == [signal.SIGKILL, signal.SIGKILL, 0]
+    assert "the last starts with it ended abruptly" in chosen.preview()[1]
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> list[Device]:
+    """The devices that ggml has once the backend is loaded, by their places."""
+    offered: list[Device] = []
+    monkeypatch.setattr(choice, "load_backend", lambda *_given: 1)
+    monkeypatch.setattr(choice, "device_pointers", lambda *_given: list(range(10, 10 + len(offered))))
+    monkeypatch.setattr(choice, "device_memory", lambda *_given: (1 << 30, 2 << 30))
+    monkeypatch.setattr(choice, "describe_device", lambda _library, pointer, **_given: offered[pointer - 10])
+    return offered
+
+
+def test_devices_are_found_again_by_what_they_are(driver: list[Device]) -> None:
+    """A card was taken out, and the other one moved up."""
+    driver.append(CARD)
+    chosen = chooser("auto", replace(CARD, index=1), verdicts={CARD.description: WINS})
+    chosen.probe.now = Finding(devices=(CARD,))  # type: ignore[attr-defined]
+    found = chosen.choose(cast("Any", None))
+    assert isinstance(found, ChosenDevices)
+    assert (found.devices, found.pointers) == ((CARD,), (10,))
+
+
+def test_a_device_that_is_gone_is_not_replaced_by_another(driver: list[Device]) -> None:
+    driver.append(replace(CARD, description="GT 1030"))
+    chosen = chooser("auto", CARD, verdicts={CARD.description: WINS})
+    chosen.probe.now = Finding(devices=(driver[0],))  # type: ignore[attr-defined]
+    assert chosen.choose(cast("Any", None)) == NoDevice(why="Vulkan: the driver offers its devices no longer")
+
+
+def test_what_is_said_is_of_the_memory_that_is_free_now() -> None:
+    chosen = chooser("auto", CARD, verdicts={CARD.description: WINS})
+    now = replace(CARD, free_bytes=1 << 30)
+    chosen.probe.now = Finding(devices=(BUILT_IN, now))  # type: ignore[attr-defined]
+    assert chosen.preview()[0] == (now,)
+    chosen.probe.now = Finding(problem="it hangs")  # type: ignore[attr-defined]
     assert chosen.preview()[0] == (CARD,)

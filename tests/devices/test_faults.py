@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runtime.devices import comparison, probe
+from runtime.devices import comparison, patience, probe
 from tests.support.real_engine import RealEngine
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def load(library: Library, model: Path, placing: ModelPlacing) -> DeviceReport:
         ("TOO_MUCH", "Vulkan: the driver's answer makes no sense: Standin0 reports"),
         ("MORE_FREE_THAN_TOTAL", "reports 9,000 MiB free of 8,192 MiB of memory"),
         ("NOTHING", "Vulkan: the loader is there, but no driver offers a device"),
+        ("NO_START", "Vulkan: the loader is there, but no driver offers a device"),
     ],
 )
 @pytest.mark.parametrize("wanted", ["auto", "vulkan"])
@@ -71,8 +72,10 @@ def test_a_driver_that_hangs_is_left(
 
 
 def test_the_limits_together_stay_below_ten_seconds() -> None:
-    assert probe.LIST_LIMIT_S + comparison.HARDWARE_LIMIT_S < 10
-    assert probe.LIST_LIMIT_S + probe.SOFTWARE_LIST_LIMIT_S + comparison.SOFTWARE_LIMIT_S < 10
+    """However many backends and cards there are; a single one has all the time that it may take."""
+    assert patience.WHOLE_S < 10
+    assert probe.LIST_LIMIT_S + comparison.HARDWARE_LIMIT_S <= patience.WHOLE_S
+    assert probe.LIST_LIMIT_S + probe.SOFTWARE_LIST_LIMIT_S + comparison.SOFTWARE_LIMIT_S <= patience.WHOLE_S
 
 
 def test_a_device_that_loses_its_memory_before_the_model_is_loaded(
@@ -89,7 +92,10 @@ def test_a_device_that_can_not_compute_loses_the_comparison(
 ) -> None:
     report = load(library, tiny_model, make_placing(stand_in("PLAIN")))
     assert report.backend == "cpu"
-    assert "Vulkan: device Stand-in GPU" in report.why
+    assert report.why == (
+        "Vulkan: device Stand-in GPU, it could not be compared with the CPU "
+        "(the driver refused a small model; its memory may be in use)"
+    )
 
 
 def test_a_backend_that_is_no_library(
@@ -123,7 +129,7 @@ def test_trouble_is_remembered_and_asking_for_the_backend_asks_again(
     path = stand_in("CRASH")
     placing = make_placing(path)
     chooser = placing.chooser
-    first = chooser.probe.find("vulkan", path)
+    first = [chooser.probe.find("vulkan", path) for _start in range(2)][1]
     asked: list[object] = []
     runner = chooser.probe.runner
     object.__setattr__(chooser.probe, "runner", _Counting(runner, asked))

@@ -19,11 +19,15 @@ DENSE = ModelSizes(
     width=0,
     feed_forward=0,
     context_length=4096,
+    heads=(64, 64),
 )
 MIXTURE = replace(DENSE, layers=(20 * MEBIBYTE,) * 10, experts=(80 * MEBIBYTE,) * 10)
 CONTEXT = 2560
 CACHE = 10 * MEBIBYTE
 """The cache of one layer at this context."""
+
+COPY = 50
+"""Half of a layer, in MiB: room for weights that stay behind and are copied to the device for a prompt."""
 
 EVERYTHING = 10 * 100 * MEBIBYTE + 10 * CACHE + 50 * MEBIBYTE
 
@@ -46,14 +50,19 @@ def test_the_cache_shrinks_before_a_layer_stays_behind() -> None:
     assert plan(DENSE, EVERYTHING / MEBIBYTE - 1) == Plan(counts=(11,), kv_type="q8_0")
 
 
+@pytest.mark.parametrize("heads", [(80, 80), (64, 80), (40, 64), ()])
+def test_it_does_not_shrink_where_heads_are_no_whole_blocks(heads: tuple[int, ...]) -> None:
+    assert plan(replace(DENSE, heads=heads), EVERYTHING / MEBIBYTE - 1) == Plan(counts=(10,))
+
+
 def test_layers_stay_behind_when_there_is_no_other_way() -> None:
-    assert plan(DENSE, 50 + 4 * 110) == Plan(counts=(5,))
-    assert plan(DENSE, 50 + 4 * 110 - 1) == Plan(counts=(4,))
+    assert plan(DENSE, 50 + 4 * 110 + COPY) == Plan(counts=(5,))
+    assert plan(DENSE, 50 + 4 * 110 + COPY - 1) == Plan(counts=(4,))
 
 
 def test_less_than_two_layers_are_not_worth_it() -> None:
-    assert plan(DENSE, 159) is None
-    assert plan(DENSE, 160) == Plan(counts=(2,))
+    assert plan(DENSE, 159 + COPY) is None
+    assert plan(DENSE, 160 + COPY) == Plan(counts=(2,))
     assert plan(DENSE, 0) is None
 
 
@@ -73,7 +82,7 @@ def test_experts_stay_behind_first_and_as_few_as_need_be() -> None:
 
 
 def test_with_all_experts_behind_layers_follow() -> None:
-    found = plan(MIXTURE, 50 + 3 * 30)
+    found = plan(MIXTURE, 50 + 3 * 30 + 80 // 2)
     assert found == Plan(counts=(4,), cpu_experts=tuple(range(10)))
 
 
@@ -87,7 +96,7 @@ def test_several_devices_share_neighbouring_layers() -> None:
 
 
 def test_several_devices_and_the_cpu() -> None:
-    found = plan(DENSE, 220, 330)
+    found = plan(DENSE, 220 + COPY, 330 + COPY)
     assert found is not None
     assert found.counts == (2, 3)
 

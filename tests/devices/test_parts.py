@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+import tempfile
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from gguf import GGUFWriter
 
 from runtime.devices.calibration import Verdict, judge, relative_error
 from runtime.devices.calibration_model import write_calibration_model
 from runtime.devices.child import ChildRunner, own_command
 from runtime.devices.device import Device, NonsenseError, parse_device
-from runtime.devices.drivers import driver_identity
+from runtime.devices.drivers import driver_identity, nvidia_driver_present
 from runtime.devices.memory import ResultMemory, key_of
+from runtime.devices.patience import Patience
+from runtime.devices.probe import Probe
 from runtime.llama.model import ModelFile
 from runtime.llama.model_sizes import read_sizes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runtime.llama.library import Library
 
 CARD = Device(
@@ -55,7 +60,6 @@ def test_a_comparison_that_fails_loses(failure: str) -> None:
     verdict = judge(CARD, [{"cpu_decode": 100}], failure)
     assert not verdict.device_wins
     assert verdict.in_words() == f"the driver {failure}"
-    assert verdict.lasting == ("answer" not in failure)
     assert not judge(CARD, [*figures(100, 400)], failure).device_wins
 
 
@@ -98,6 +102,81 @@ def test_an_attempt_is_marked_while_it_lasts(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ends_are_counted_until_it_succeeds_and_others_keep_their_marks(tmp_path: Path) -> None:
+    """Also where every start has the same number, as in a container that is started anew."""
+    memory = ResultMemory(directory=tmp_path)
+    with memory.trying("k"):
+        own = (tmp_path / "k.trying").read_text()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        began = Path(f"/proc/{other.pid}/stat").read_text().split()[21]
+        running = f"{other.pid} {own.split()[1].rpartition('-')[0]}-{began}\n"
+        (tmp_path / "k.trying").write_text(f"{os.getpid()} before-1\n{running}{os.getpid()} before-2\nrubbish\n")
+        assert memory.abrupt_ends("k") == 2
+        with memory.trying("k"):
+            assert memory.abrupt_ends("k") == 2
+        assert memory.abrupt_ends("k") == 2
+        memory.succeeded("k")
+        assert (tmp_path / "k.trying").read_text() == running
+        assert memory.abrupt_ends("k") == 0
+        other.kill()
+    assert memory.abrupt_ends("k") == 1
+
+
+def test_a_child_has_no_part_in_ctrl_c(tmp_path: Path) -> None:
+    """A terminal sends it to the group of the program; a child that it ended would look like a crash."""
+    script = tmp_path / "child.py"
+    script.write_text(
+        "import json, os, sys\n"
+        "task = json.loads(sys.argv[-1])\n"
+        "open(task['results'], 'w').write(json.dumps({'group': os.getpgid(0)}) + '\\n')\n"
+    )
+    report = ChildRunner(command=[sys.executable, str(script)], environ=os.environ).run({}, limit_s=60)
+    assert report.failure is None
+    assert report.results[0]["group"] != os.getpgid(0)
+
+
+def test_without_a_temporary_directory_no_driver_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise FileNotFoundError(2, "No usable temporary directory")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", refuse)
+    report = ChildRunner(command=[sys.executable], environ={}).run({}, limit_s=5)
+    assert report.failure == "could not be asked (No usable temporary directory)"
+    probe = Probe(
+        runner=ChildRunner(command=[sys.executable], environ={}),
+        memory=ResultMemory(directory=None),
+        identity=list,
+        environ={},
+        has_loader=lambda _backend: True,
+    )
+    assert probe.find("vulkan", Path(sys.executable)).problem == (
+        "the driver could not be asked (No usable temporary directory)"
+    )
+
+
+def test_patience_is_shared_by_all_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    patience = Patience(whole_s=9.0)
+    assert patience.share(3.5) == 3.5
+    now[0] += 6.0
+    assert patience.share(6.0) == 3.0
+    now[0] += 2.8
+    assert patience.share(6.0) == 0.0
+
+
+@pytest.mark.parametrize("place", ["usr/lib/x86_64-linux-gnu", "opt/driver", "cache"])
+def test_nvidias_driver_is_seen_without_being_loaded(place: str, tmp_path: Path) -> None:
+    environ = {"LD_LIBRARY_PATH": str(tmp_path / "opt/driver")}
+    assert not nvidia_driver_present(environ, tmp_path)
+    path = tmp_path / ("etc/ld.so.cache" if place == "cache" else f"{place}/libcuda.so.1")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"glibc-ld.so.cache1.1\0libc.so.6\0libcuda.so.1\0/usr/lib/libcuda.so.1\0")
+    assert nvidia_driver_present(environ, tmp_path)
+    path.write_bytes(b"glibc-ld.so.cache1.1\0libc.so.6\0libcuda.so.11\0")
+    assert nvidia_driver_present(environ, tmp_path) == (place != "cache")
+
+
 def test_a_new_driver_is_another_machine(tmp_path: Path) -> None:
     before = driver_identity({}, tmp_path)
     assert driver_identity({}, tmp_path) == before
@@ -115,7 +194,23 @@ def test_a_new_driver_is_another_machine(tmp_path: Path) -> None:
     for name, text in (("class", "0x030000"), ("vendor", "0x1002"), ("device", "0x73df")):
         (card / name).write_text(f"{text}\n")
     assert driver_identity({}, tmp_path) != without_card
+    without_files = driver_identity({}, tmp_path)
+    (tmp_path / "dev/dri").mkdir(parents=True)
+    (tmp_path / "dev/dri/renderD128").touch()
+    assert driver_identity({}, tmp_path) != without_files
     json.dumps(driver_identity({}, tmp_path))
+
+
+@pytest.mark.parametrize("folder", ["usr/lib/wsl/lib", "usr/local/nvidia/lib64", "opt/driver"])
+def test_a_driver_that_is_replaced_is_another_machine(folder: str, tmp_path: Path) -> None:
+    environ = {"LD_LIBRARY_PATH": f"/nowhere::{tmp_path / 'opt/driver'}"}
+    library = tmp_path / folder / "libcuda.so.1"
+    library.parent.mkdir(parents=True)
+    library.write_text("12")
+    before = driver_identity(environ, tmp_path)
+    assert driver_identity(environ, tmp_path) == before
+    library.write_text("new")
+    assert driver_identity(environ, tmp_path) != before
 
 
 @pytest.mark.parametrize(
@@ -154,6 +249,30 @@ def test_sizes_come_from_the_header(library: Library, tiny_model: Path, tmp_path
     inside = tmp_path / "larger"
     inside.write_bytes(bytes(65536) + tiny_model.read_bytes())
     assert read_sizes(library, ModelFile(path=inside, offset_bytes=65536)) == sizes
+
+
+@pytest.mark.parametrize(("compressed", "values"), [(True, 512 + 64), (False, 16 * (192 + 128))])
+def test_only_files_that_say_so_keep_their_cache_compressed(
+    library: Library, tmp_path: Path, compressed: bool, values: int
+) -> None:
+    """The header of a DeepSeek V2 Lite, as it is written now and as it was at first (llama-hparams.cpp)."""
+    path = tmp_path / "model.gguf"
+    writer = GGUFWriter(path, "deepseek2")
+    writer.add_block_count(27)
+    writer.add_head_count(16)
+    writer.add_head_count_kv(1 if compressed else 16)
+    writer.add_kv_lora_rank(512)
+    writer.add_rope_dimension_count(64)
+    writer.add_key_length(576 if compressed else 192)
+    writer.add_value_length(512 if compressed else 128)
+    if compressed:
+        writer.add_key_length_mla(192)
+        writer.add_value_length_mla(128)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert read_sizes(library, ModelFile(path=path)).cache_per_token == values
 
 
 def test_the_model_for_comparisons_is_the_same_everywhere(library: Library, tmp_path: Path) -> None:

@@ -8,11 +8,16 @@ import pytest
 
 from runtime.engine.sampling import SamplingParams
 from runtime.engine.sequence import Finished, GenerationRequest
+from runtime.llama.context import Context
+from runtime.llama.errors import DecodeError
+from runtime.llama.model import ModelFile, load_model
 from tests.support.tiny_model import EOS_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from runtime.llama.library import Library
     from tests.support.real_engine import RealEngine
 
 NO_END = ((EOS_ID, -1e9), (2, -1e9))
@@ -48,3 +53,23 @@ def test_shared_beginnings_outlive_a_move(open_engine: Callable[..., RealEngine]
     last = list(real.engine.submit(request).events())[-1]
     assert isinstance(last, Finished)
     assert last.usage.num_reused_tokens >= len(beginning)
+
+
+class _WithoutMemory:
+    """llama.cpp's API on a machine where no further context finds room."""
+
+    def __init__(self, api: object) -> None:
+        self._api = api
+
+    def __getattr__(self, name: str) -> object:
+        return (lambda *_given: None) if name == "llama_init_from_model" else getattr(self._api, name)
+
+
+def test_a_cache_that_can_neither_grow_nor_be_put_back_ends_the_engine(library: Library, tiny_model: Path) -> None:
+    """Another program took the memory between the old cache and the new one: there is none to go on with."""
+    model = load_model(library, ModelFile(path=tiny_model))
+    context = Context(model, num_tokens=256, batch_tokens=32, num_threads=1)
+    context._api = _WithoutMemory(context._api)
+    with pytest.raises(DecodeError, match=r"could neither grow nor be put back: a context of 256 tokens"):
+        context.resize(512)
+    model.close()

@@ -12,12 +12,14 @@ import threading
 import urllib.request
 from typing import TYPE_CHECKING, Any, Self
 
+from runtime.engine.engine import MAX_WAITING
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-MAX_WAITING = 32
 NUM_PROMPTS, NUM_CHOICES = 4, 8
+NUM_CONNECTIONS = MAX_WAITING // (NUM_PROMPTS * NUM_CHOICES)
 NUM_TOKENS = 1500
 LIMIT_S = 60
 POLL_S = 0.02
@@ -31,20 +33,21 @@ def ask_beside_crowds(address: str, ask: Callable[[], object]) -> None:
 
 
 class Crowd:
-    """One request for 32 long replies and one for one more; a context manager that waits until all are queued."""
+    """Requests for as many long replies as may wait, and for one more; a context manager that waits for the queue."""
 
     def __init__(self, address: str) -> None:
         """``address`` such as ``http://127.0.0.1:8080``."""
         self._address = address
         host = address.removeprefix("http://")
-        self._connections = [http.client.HTTPConnection(host, timeout=LIMIT_S) for _ in range(2)]
+        self._connections = [http.client.HTTPConnection(host, timeout=LIMIT_S) for _ in range(NUM_CONNECTIONS + 1)]
 
     def __enter__(self) -> Self:
-        many, one = self._connections
+        *many, one = self._connections
         prompts = [f"number {number}" for number in range(NUM_PROMPTS)]
-        self._ask(many, {"prompt": prompts, "n": NUM_CHOICES})
-        answer = many.getresponse()
-        assert answer.status == 200, answer.read()
+        for connection in many:
+            self._ask(connection, {"prompt": prompts, "n": NUM_CHOICES})
+            answer = connection.getresponse()
+            assert answer.status == 200, answer.read()
         self._ask(one, {"prompt": "one more"})
         self._wait_for(MAX_WAITING + 1)
         return self

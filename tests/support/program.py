@@ -134,14 +134,15 @@ class Launcher:
             **options,
         )
         try:
-            yield Server(process, *_read_address(process))
+            yield Server(process, *read_address(process))
         finally:
             if process.poll() is None:
                 process.kill()
             process.communicate()
 
 
-def _read_address(process: subprocess.Popen[str]) -> tuple[str, list[str]]:
+def read_address(process: subprocess.Popen[str]) -> tuple[str, list[str]]:
+    """Wait for the address that a server prints; return it and the lines so far."""
     lines: list[str] = []
     assert process.stdout is not None
     for line in process.stdout:

@@ -1,4 +1,4 @@
-"""Runs packed files as Windows programs under Wine, without a display."""
+"""Runs packed files as Windows programs under Wine, without a display or with one that nobody sees."""
 
 from __future__ import annotations
 
@@ -21,15 +21,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Wine:
-    """A Wine with a Windows of its own in ``prefix``."""
+    """A Wine with a Windows of its own in ``prefix``, and the X display ``display`` if any."""
 
     prefix: Path
+    display: str = ""
 
     def environment(self, **variables: str) -> dict[str, str]:
         """Variables for Wine and for the program in it; Wine hands on what it is given."""
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         wine = {"WINEPREFIX": str(self.prefix), "WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree=;mshtml="}
-        return {**kept, **wine, "LC_ALL": "C.UTF-8", **variables}
+        display = {"DISPLAY": self.display} if self.display else {}
+        return {**kept, **wine, **display, "LC_ALL": "C.UTF-8", **variables}
+
+    @contextlib.contextmanager
+    def with_display(self, prefix: Path) -> Iterator[Wine]:
+        """A copy of this Wine in ``prefix`` that has a display, and so the host's Vulkan; removed in the end.
+
+        A copy, since all programs in one Wine share what its first one found.
+        """
+        shutil.copytree(self.prefix, prefix, symlinks=True)
+        command = ["Xvfb", "-displayfd", "1", "-screen", "0", "640x480x24", "-nolisten", "tcp"]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        assert server.stdout is not None
+        copy = Wine(prefix=prefix, display=f":{server.stdout.readline().strip()}")
+        try:
+            with copy.kept_running():
+                yield copy
+        finally:
+            subprocess.run(["wineserver", "-k", "-w"], env=copy.environment(), check=False, timeout=60)
+            server.terminate()
+            server.wait(timeout=60)
+            server.stdout.close()
+            shutil.rmtree(prefix)
 
     @contextlib.contextmanager
     def kept_running(self) -> Iterator[None]:

@@ -280,12 +280,12 @@ class TestNotGguf:
             (b"\x80\x02}q\x00." + bytes(100), "a Python pickle"),
             (b"tjgg\x03\0\0\0" + bytes(100), "from before GGUF"),
             (b"lmgg" + bytes(100), "from before GGUF"),
-            (b"ggjt", "it starts with b'ggjt'"),
-            (b"G", "it starts with b'G'"),
-            (b"GGU", "it starts with b'GGU'"),
-            (b"gguf" + bytes(40), "it starts with b'gguf"),
-            (random.Random(1).randbytes(4096), "it starts with b'"),
-            (bytes(4096), "it starts with b'"),
+            (b"ggjt", "it starts with 'ggjt'"),
+            (b"G", "it starts with 'G'"),
+            (b"GGU", "it starts with 'GGU'"),
+            (b"gguf" + bytes(40), "it starts with 'gguf"),
+            (random.Random(1).randbytes(4096), "it starts with '"),
+            (bytes(4096), "it starts with '"),
         ],
     )
     def test_other_files(self, model: Path, content: bytes, words: str) -> None:

@@ -49,7 +49,9 @@ def test_every_text_is_used_and_every_text_used_is_there() -> None:
     used = set(re.findall(r"(?:\btn?\(\s*|[?:] )\"([a-z_]+(?:\.[a-z_]+)*)\"", text))
     used |= set(re.findall(r"data-t(?:-[a-z-]+)?=\"([^\"]+)\"", text))
     used |= set(re.findall(r"translate\(\"([a-z_.]+)\"\)", text))
-    prefixes = tuple(set(re.findall(r"`([a-z]+\.(?:[a-z]+_)?)\$\{", text)))
+    prefixes = tuple(
+        re.findall(r"`([a-z]+\.(?:[a-z]+_)?)\$\{", text) + re.findall(r"inEnglish\(\"([a-z]+\.)\"\)", text)
+    )
     forms = {key.removesuffix("_one").removesuffix("_other"): key for key in ENGLISH}
     unused = [key for short, key in forms.items() if short not in used and not key.startswith(prefixes)]
     assert unused == []

@@ -3,23 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from runtime.cpu import choose_threads
-from runtime.devices.choice import GPU_OFF, NO_GPU
-from runtime.history.history import LOCKED_OFF, SWITCHED_OFF
-from runtime.pictures import NO_PROJECTOR
-from runtime.session import SMALL_MODEL
-from runtime.settings import choose_context
 from tests.web.fake_api import DEFAULT_REPLY, FakeProgram, FakeServer
 from tests.web.page_driver import answer, expect_state, new_chat, open_chat, send
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 ENDED_TEXT = "The program has ended. You can close this tab."
 
@@ -123,30 +112,6 @@ def test_machine_panel_says_what_runs_and_why(chat: Page) -> None:
     chat.keyboard.press("Escape")
     expect(panel).to_be_hidden()
     expect(chat.locator("#open-machine")).to_be_focused()
-
-
-def test_reasons_of_the_program_are_given_in_the_readers_language(chat: Page, tmp_path: Path) -> None:
-    cpus = [choose_threads(tmp_path, frozenset(range(count))).why for count in (1, 8)]
-    for name, content in (("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/cpu.max", "150000 100000")):
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).write_text(content)
-    cpus.append(choose_threads(tmp_path, frozenset(range(8))).why)
-    sizes = [choose_context(*both).why for both in ((0, 2048), (4096, 2048), (1000, 2048), (1000, 0), (8192, 16384))]
-    cores = ["4 physical cores usable", "1 physical core usable", "2 physical cores; 4 hardware threads share them"]
-    others = [NO_GPU, GPU_OFF, SMALL_MODEL, NO_PROJECTOR, SWITCHED_OFF, LOCKED_OFF, "as set", "as asked for"]
-    reasons = [*cpus, *sizes, *cores, *others]
-    translate = "async said => Promise.all(said.map(async one => (await import('/static/reasons.js')).reasonText(one)))"
-    assert chat.evaluate(translate, reasons) == reasons
-    chat.evaluate("async () => (await import('/static/i18n.js')).useLanguage('de')")
-    german = chat.evaluate(translate, reasons)
-    assert "der Container erlaubt 1,5 CPUs" in german
-    assert "die Grenze des Modells; gewünscht waren 4.096" in german
-    parts = [(part, own) for one, other in zip(reasons, german, strict=True) for part, own in _parts(one, other)]
-    assert [part for part, own in parts if part == own] == []
-
-
-def _parts(reason: str, translated: str) -> Iterator[tuple[str, str]]:
-    return zip(reason.split("; "), translated.split("; "), strict=True)
 
 
 def test_facts_that_are_not_known_are_left_out(page: Page, server: FakeServer, program: FakeProgram) -> None:

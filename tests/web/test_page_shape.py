@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.web.page_driver import expect_state, send
 
@@ -68,6 +69,7 @@ def test_reduced_motion_is_respected(page: Page, server: FakeServer, program: Fa
 def test_everything_is_reached_by_keyboard_and_focus_is_seen(chat: Page) -> None:
     send(chat, "Hello")
     expect_state(chat, "done")
+    expect(chat.locator(".chat-row:not(.chat-writing) .chat-open")).to_have_text("Hello")
     chat.locator("#composer-input").fill("draft")
     chat.locator(".skip-link").focus()
     reached = []

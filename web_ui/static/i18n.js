@@ -13,6 +13,8 @@ export const LANGUAGES = { en: "English", zh: "简体中文", es: "Español", de
 let words = {};
 /** @type {Language} */
 let current = "en";
+/** @type {Record<string, string>} */
+let english = {};
 let plurals = new Intl.PluralRules("en");
 
 /** @returns {Language} the language in use */
@@ -35,13 +37,30 @@ export function pickLanguage(chosen, preferred) {
  * @param {Language} code
  */
 export async function useLanguage(code) {
-  const response = await fetch(`/static/locales/${code}.json`, { credentials: "omit" });
-  if (!response.ok) throw new Error(`The words for ${code} could not be loaded (status ${response.status}).`);
-  words = await response.json();
+  const asked = fetchWords(code);
+  [words, english] = await Promise.all([asked, code === "en" ? asked : fetchWords("en")]);
   current = code;
   plurals = new Intl.PluralRules(code);
   document.documentElement.lang = code === "zh" ? "zh-Hans" : code;
   translatePage(document.documentElement);
+}
+
+/**
+ * @param {Language} code
+ * @returns {Promise<Record<string, string>>}
+ */
+async function fetchWords(code) {
+  const response = await fetch(`/static/locales/${code}.json`, { credentials: "omit" });
+  if (!response.ok) throw new Error(`The words for ${code} could not be loaded (status ${response.status}).`);
+  return response.json();
+}
+
+/**
+ * @param {string} prefix
+ * @returns {[string, string][]} the keys that begin so, and their texts in English
+ */
+export function inEnglish(prefix) {
+  return Object.entries(english).filter(([key]) => key.startsWith(prefix));
 }
 
 /**

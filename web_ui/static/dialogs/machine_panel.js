@@ -70,7 +70,7 @@ function factsOf(info) {
   /** @type {Fact[]} */
   const facts = [
     [t("machine.model"), String(model?.name ?? ""), modelDetails(model)],
-    [t("machine.device"), device?.name ?? "", reasonText(device?.why ?? "")],
+    [t("machine.device"), reasonText(device?.name ?? ""), reasonText(device?.why ?? "")],
     [t("machine.cpu"), info.cpu_variant ?? "", ""],
     [
       t("machine.memory"),

@@ -6,18 +6,17 @@ Nothing of it is installed, and a toolkit of the system, if there is one, is not
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packer.errors import BuildError, InputError
+from packer.errors import BuildError
 from packer.toolchain import process
 from packer.toolchain.build_cache import digest_of, file_sha256
 from packer.toolchain.environment import LOCKS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from packer.toolchain.build_cache import BuildCache
@@ -29,11 +28,6 @@ FOLDER = "nvidia/cu13"
 PROGRAMS = ("bin/nvcc", "bin/cudafe++", "bin/fatbinary", "bin/nvlink", "bin/ptxas", "nvvm/bin/cicc")
 NEEDED = (*PROGRAMS, "include/cuda_runtime.h", "include/crt/host_config.h", "include/cccl/cub/cub.cuh",
           "lib/libcudart_static.a", "lib/libcudadevrt.a")  # fmt: skip
-ARCHITECTURE = re.compile(r"(\d{2,3})([af]?)(-real|-virtual)?", re.ASCII)
-COMPUTE_CAPABILITIES = (75, 80, 86, 87, 88, 89, 90, 100, 103, 110, 120, 121)
-"""What this version of the compiler makes code for, times ten: Turing is the oldest."""
-
-FIRST_SPECIFIC, FIRST_FAMILY = 90, 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,45 +85,3 @@ def arrange_toolkit(site: Path, destination: Path) -> None:
     for text in sorted(site.glob("*.dist-info/licenses/*")):
         name = text.parent.parent.name.removesuffix(".dist-info")
         shutil.copyfile(text, licences / f"{name}.txt")
-
-
-def parse_architectures(text: str) -> tuple[str, ...]:
-    """Return the GPU architectures that ``text`` names, as CMake writes them, sorted. Raises InputError.
-
-    ``80-real`` is code that cards of compute capability 8.0 and later 8.x run at once, ``80-virtual`` what any later
-    card's driver compiles at first use, ``80`` both.
-    """
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-    for name in names:
-        found = ARCHITECTURE.fullmatch(name)
-        number = int(found[1]) if found else 0
-        least = {"": 0, "a": FIRST_SPECIFIC, "f": FIRST_FAMILY}[found[2]] if found else 0
-        if number not in COMPUTE_CAPABILITIES or number < least:
-            known = ", ".join(map(str, COMPUTE_CAPABILITIES))
-            raise InputError(
-                f"CUDA architecture {name!r}: expected one of {known}, alone or with -real or -virtual behind it, "
-                "such as 80-virtual"
-            )
-    virtual = max((_number(name) for name in names if not name.endswith("-real")), default=0)
-    real = max((_number(name) for name in names if not name.endswith("-virtual")), default=0)
-    if 0 < virtual < real:
-        raise InputError(
-            f"CUDA architectures {text}: later cards would compile {virtual}-virtual and expect what {real} "
-            f"can do; add {real}-virtual, or leave out all virtual ones"
-        )
-    return tuple(sorted(names, key=lambda name: (_number(name), name)))
-
-
-def _number(name: str) -> int:
-    return int(re.sub("[^0-9].*", "", name))
-
-
-def code_flags(architectures: Sequence[str]) -> list[str]:
-    """The compiler's options for ``architectures``."""
-    flags = []
-    for name in architectures:
-        number, _, form = name.partition("-")
-        codes = {"real": [f"sm_{number}"], "virtual": [f"compute_{number}"]}
-        for code in codes.get(form, [*codes["virtual"], *codes["real"]]):
-            flags += ["-gencode", f"arch=compute_{number},code={code}"]
-    return flags

@@ -1,6 +1,6 @@
-"""Builds ggml's CUDA backend as a library of its own, from the same source as llama.cpp, which is not built again.
+"""Builds ggml's CUDA backend for Linux, a library of its own, from the source of llama.cpp, which is not built again.
 
-It carries no cuBLAS: a small stand-in of ours (``packer/toolchain/cublas``) is linked in, which forwards to a system's
+It carries no cuBLAS: a small stand-in of ours (``cublas``, beside this file) is linked in, which forwards to a system's
 copy where there is one. The CUDA runtime is linked in as well and opens the driver when it is first asked for a device,
 so the library loads on any machine and finds no devices where there is no driver.
 
@@ -19,27 +19,23 @@ from typing import TYPE_CHECKING
 
 import filelock
 
-from packer.errors import BuildError, InputError
+from packer.errors import BuildError
 from packer.toolchain import process
 from packer.toolchain.build_cache import digest_of, digest_of_files
-from packer.toolchain.cuda_toolkit import code_flags, cuda_toolkit, parse_architectures, toolkit_digest
+from packer.toolchain.cuda.architectures import code_flags
+from packer.toolchain.cuda.toolkit import cuda_toolkit, toolkit_digest
 from packer.toolchain.llama_cpp import LINUX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from packer.toolchain.build_cache import BuildCache
-    from packer.toolchain.cuda_toolkit import CudaToolkit
+    from packer.toolchain.cuda.toolkit import CudaToolkit
     from packer.toolchain.llama_cpp import BuildTools
 
 RECIPE = 1
-CUDA_TARGET = "linux-x86_64"
 LIBRARY_NAME = "libggml-cuda.so"
 STAND_IN = Path(__file__).parent / "cublas"
-DEFAULT_ARCHITECTURES = ("75-real", "80-real", "90-virtual")
-"""Turing; Ampere and Ada; and for everything since, what its driver compiles at first use."""
-
-CHOICE_FILE = "cuda-architectures.txt"
+STAND_IN_LIBRARY = "libcublas.a"
 LINKER_FLAGS = "-Wl,-s -Wl,--exclude-libs,ALL -static-libstdc++ -static-libgcc"
 OPTIONS = {
     "CMAKE_SHARED_LINKER_FLAGS": LINKER_FLAGS,
@@ -55,54 +51,35 @@ OLDEST_GCC, NEWEST_GCC = 9, 15
 IGNORED_VARIABLES = ("NVCC_", "CUDA", "CUDACXX", "CC", "CXX")
 
 
-def cuda_backend(
-    tools: BuildTools, target: str, note: Callable[[str], None], architectures: Sequence[str] = DEFAULT_ARCHITECTURES
-) -> Path:
-    """Return the CUDA backend of ``target``, building it when missing (20 minutes an architecture on two cores).
+def linux_backend(tools: BuildTools, note: Callable[[str], None], architectures: Sequence[str]) -> Path:
+    """Return the CUDA backend for Linux, building it when missing (15 minutes an architecture on two cores).
 
     Raises BuildError.
     """
-    check_target(target)
-    chosen = parse_architectures(",".join(architectures))
-    inputs = [tools.sources.digests, toolkit_digest(), chosen, _compiler_version()]
-    digest = digest_of([RECIPE, OPTIONS, *LINUX.identity, digest_of_files(STAND_IN, stand_in_files()), *inputs])
-    objects = tools.cache.path_of("cuda-objects", digest_of(inputs))
+    objects = tools.cache.path_of("cuda-objects", digest_of(_inputs(tools, architectures)))
 
     def build(work: Path) -> None:
         with filelock.FileLock(objects.with_suffix(".lock")):
-            _build(tools, chosen, objects, note)
+            _build(tools, architectures, objects, note)
             shutil.copy(objects / "bin" / LIBRARY_NAME, work / LIBRARY_NAME)
             shutil.rmtree(objects)
 
-    return tools.cache.get_or_build("ggml-cuda", digest, build) / LIBRARY_NAME
+    return tools.cache.get_or_build("ggml-cuda", linux_digest(tools, architectures), build) / LIBRARY_NAME
 
 
-def check_target(target: str) -> None:
-    """Raise BuildError for a target that the backend can't be built for."""
-    if target != CUDA_TARGET:
-        raise BuildError(
-            f"the CUDA backend for {target} can't be built here: NVIDIA's compiler for Windows needs Microsoft's; "
-            "--gpu vulkan works with NVIDIA's driver there"
-        )
+def linux_digest(tools: BuildTools, architectures: Sequence[str]) -> str:
+    """What decides the content of the backend for Linux."""
+    stand_in = digest_of_files(STAND_IN, stand_in_files())
+    return digest_of([RECIPE, OPTIONS, *LINUX.identity, stand_in, *_inputs(tools, architectures)])
+
+
+def _inputs(tools: BuildTools, architectures: Sequence[str]) -> list[object]:
+    return [tools.sources.digests, toolkit_digest(), architectures, _compiler_version()]
 
 
 def stand_in_files() -> list[Path]:
     """The sources of what stands in for cuBLAS, and for what a C library of some age lacks."""
     return sorted(path for path in STAND_IN.iterdir() if path.suffix in {".c", ".cu", ".cuh", ".h"})
-
-
-def choose_architectures(cache: BuildCache, architectures: Sequence[str]) -> None:
-    """Remember what to build for, and so which build counts as the one at hand."""
-    cache.root.mkdir(parents=True, exist_ok=True)
-    (cache.root / CHOICE_FILE).write_text(",".join(architectures) + "\n", encoding="ascii")
-
-
-def chosen_architectures(cache: BuildCache) -> tuple[str, ...]:
-    """Return what was chosen when the backend was last built, the default where it never was."""
-    try:
-        return parse_architectures((cache.root / CHOICE_FILE).read_text(encoding="utf-8").strip())
-    except (OSError, ValueError, InputError):
-        return DEFAULT_ARCHITECTURES
 
 
 def host_compiler() -> tuple[Path, Path]:
@@ -134,30 +111,42 @@ def _build(tools: BuildTools, architectures: Sequence[str], objects: Path, note:
     toolkit = cuda_toolkit(tools.cache, tools.environment, note)
     note("configuring the CUDA backend")
     _copy_changed(stand_in_files(), objects / "cublas")
-    mapped = {tools.sources.llama_cpp: "llama.cpp", objects: "build", toolkit.root: "cuda"}
-    flags = [f"-ffile-prefix-map={path}={name}" for path, name in mapped.items()]
+    flags = _path_flags(tools, toolkit, objects)
     environment = _environment(toolkit)
-    stand_in = _compile_stand_in(tools, toolkit, compilers[1], architectures, [*flags, "-fPIC"], objects, environment)
+    _compile_stand_in(tools, toolkit, compilers[1], architectures, [*flags, "-fPIC"], objects, environment)
     older_systems = objects / "older_systems.o"
     process.run(
         [compilers[0], *flags, "-O2", "-fPIC", "-c", objects / "cublas" / "older_systems.c", "-o", older_systems],
         env=environment,
     )
-    definitions = LINUX.options | OPTIONS | _definitions(tools, toolkit, compilers, architectures, flags, stand_in)
-    definitions["CMAKE_MODULE_LINKER_FLAGS"] = f"{LINKER_FLAGS} {older_systems}"
-    process.run(
-        [
-            tools.environment.cmake,
-            *("-G", "Ninja", "-S", tools.sources.llama_cpp, "-B", objects),
-            *(f"-D{name}={value}" for name, value in definitions.items()),
-        ],
-        env=environment,
-    )
+    configure(tools, toolkit, architectures, objects, CMAKE_MODULE_LINKER_FLAGS=f"{LINKER_FLAGS} {older_systems}")
     process.run(
         [tools.environment.ninja, "-C", objects, "-j", str(os.cpu_count() or 1), "ggml-cuda"],
         env=environment,
         on_line=lambda line: _note_step(line, note),
     )
+
+
+def configure(
+    tools: BuildTools, toolkit: CudaToolkit, architectures: Sequence[str], objects: Path, **definitions: str
+) -> None:
+    """Let CMake write into ``objects`` how the backend is compiled; ``definitions`` are added. Raises BuildError."""
+    flags = _path_flags(tools, toolkit, objects)
+    fixed = LINUX.options | OPTIONS | _definitions(tools, toolkit, host_compiler(), architectures, flags, objects)
+    process.run(
+        [
+            tools.environment.cmake,
+            *("-G", "Ninja", "-S", tools.sources.llama_cpp, "-B", objects),
+            *(f"-D{name}={value}" for name, value in (fixed | definitions).items()),
+        ],
+        env=_environment(toolkit),
+    )
+
+
+def _path_flags(tools: BuildTools, toolkit: CudaToolkit, objects: Path) -> list[str]:
+    """Keep this machine's folders out of what is compiled."""
+    mapped = {tools.sources.llama_cpp: "llama.cpp", objects: "build", toolkit.root: "cuda"}
+    return [f"-ffile-prefix-map={path}={name}" for path, name in mapped.items()]
 
 
 def _copy_changed(files: Sequence[Path], directory: Path) -> None:
@@ -183,7 +172,7 @@ def _definitions(
     compilers: tuple[Path, Path],
     architectures: Sequence[str],
     flags: Sequence[str],
-    stand_in: Path,
+    objects: Path,
 ) -> dict[str, str]:
     """What CMake must be told beside the fixed options: where everything is."""
     runtime = str(toolkit.static_runtime)
@@ -196,11 +185,11 @@ def _definitions(
         "CMAKE_CUDA_COMPILER": str(toolkit.nvcc),
         "CMAKE_CUDA_HOST_COMPILER": str(compilers[1]),
         "CMAKE_CUDA_ARCHITECTURES": ";".join(architectures),
-        "CMAKE_CUDA_FLAGS": " ".join([f"-I{stand_in.parent / 'cublas'}", *(f"-Xcompiler={flag}" for flag in flags)]),
+        "CMAKE_CUDA_FLAGS": " ".join([f"-I{objects / 'cublas'}", *(f"-Xcompiler={flag}" for flag in flags)]),
         "CUDAToolkit_ROOT": str(toolkit.root),
         "CUDA_CUDART": runtime,
         "CUDA_cudart_LIBRARY": runtime,
-        "CUDA_cublas_LIBRARY": str(stand_in),
+        "CUDA_cublas_LIBRARY": str(objects / STAND_IN_LIBRARY),
     }
 
 
@@ -212,9 +201,9 @@ def _compile_stand_in(
     flags: Sequence[str],
     objects: Path,
     environment: dict[str, str],
-) -> Path:
+) -> None:
     """Compile what stands in for cuBLAS into a library that is linked into the backend."""
-    compiled, library = objects / "cublas_stand_in.o", objects / "libcublas.a"
+    compiled, library = objects / "cublas_stand_in.o", objects / STAND_IN_LIBRARY
     process.run(
         [
             toolkit.nvcc,
@@ -226,7 +215,6 @@ def _compile_stand_in(
     )
     library.unlink(missing_ok=True)
     process.run([tools.environment.zig, "ar", "rcsD", library, compiled])
-    return library
 
 
 def _note_step(line: str, note: Callable[[str], None]) -> None:

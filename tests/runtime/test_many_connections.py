@@ -1,0 +1,68 @@
+"""More clients than threads at first, and more open connections than the web server's own default."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from flask import Flask
+
+from runtime.server import NUM_THREADS, WebServer, bind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LIMIT_S = 60
+
+
+class Pages:
+    """An application with a page that waits and one that does not."""
+
+    def __init__(self) -> None:
+        self.may_end = threading.Event()
+        self.app = Flask("pages")
+        self.app.add_url_rule("/slow", "slow", self._slow)
+        self.app.add_url_rule("/fast", "fast", lambda: "fast")
+
+    def _slow(self) -> str:
+        self.may_end.wait(LIMIT_S)
+        return "slow"
+
+
+@pytest.fixture
+def pages() -> Pages:
+    return Pages()
+
+
+@pytest.fixture
+def port(pages: Pages) -> Iterator[int]:
+    listener = bind(0, explicit=True)
+    server = WebServer(pages.app, listener)
+    server.start()
+    yield listener.port
+    pages.may_end.set()
+    server.close(timeout_s=10)
+
+
+def ask(port: int, path: str) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
+    connection.request("GET", path)
+    return connection
+
+
+def test_the_page_does_not_wait_for_replies_however_many_there_are(pages: Pages, port: int) -> None:
+    slow = [ask(port, "/slow") for _client in range(2 * NUM_THREADS)]
+    fast = ask(port, "/fast")
+    assert fast.getresponse().read() == b"fast"
+    assert not pages.may_end.is_set()
+    pages.may_end.set()
+    assert {connection.getresponse().read() for connection in slow} == {b"slow"}
+
+
+def test_clients_that_keep_their_connections_shut_nobody_out(port: int) -> None:
+    idle = [ask(port, "/fast") for _client in range(200)]
+    assert {connection.getresponse().read() for connection in idle} == {b"fast"}
+    assert ask(port, "/fast").getresponse().read() == b"fast"
+    assert idle[0].sock is not None
