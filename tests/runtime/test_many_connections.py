@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,23 +47,37 @@ def port(pages: Pages) -> Iterator[int]:
     server.close(timeout_s=10)
 
 
-def ask(port: int, path: str) -> http.client.HTTPConnection:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT_S)
-    connection.request("GET", path)
-    return connection
+class Clients:
+    """Connections that stay open until the test ends."""
+
+    def __init__(self, port: int, stack: ExitStack) -> None:
+        self._port = port
+        self._stack = stack
+
+    def ask(self, path: str) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=LIMIT_S)
+        self._stack.enter_context(closing(connection))
+        connection.request("GET", path)
+        return connection
 
 
-def test_the_page_does_not_wait_for_replies_however_many_there_are(pages: Pages, port: int) -> None:
-    slow = [ask(port, "/slow") for _client in range(2 * NUM_THREADS)]
-    fast = ask(port, "/fast")
+@pytest.fixture
+def clients(port: int) -> Iterator[Clients]:
+    with ExitStack() as stack:
+        yield Clients(port, stack)
+
+
+def test_the_page_does_not_wait_for_replies_however_many_there_are(pages: Pages, clients: Clients) -> None:
+    slow = [clients.ask("/slow") for _client in range(2 * NUM_THREADS)]
+    fast = clients.ask("/fast")
     assert fast.getresponse().read() == b"fast"
     assert not pages.may_end.is_set()
     pages.may_end.set()
     assert {connection.getresponse().read() for connection in slow} == {b"slow"}
 
 
-def test_clients_that_keep_their_connections_shut_nobody_out(port: int) -> None:
-    idle = [ask(port, "/fast") for _client in range(200)]
+def test_clients_that_keep_their_connections_shut_nobody_out(clients: Clients) -> None:
+    idle = [clients.ask("/fast") for _client in range(200)]
     assert {connection.getresponse().read() for connection in idle} == {b"fast"}
-    assert ask(port, "/fast").getresponse().read() == b"fast"
+    assert clients.ask("/fast").getresponse().read() == b"fast"
     assert idle[0].sock is not None

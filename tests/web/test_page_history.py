@@ -322,6 +322,25 @@ def test_list_is_worked_by_keyboard(filled: Page) -> None:
     expect(filled.locator(".message")).to_have_count(0)
 
 
+def test_a_menu_gives_the_focus_back_in_a_list_that_was_drawn_anew(filled: Page, program: FakeProgram) -> None:
+    program.reply = ["One ", "two ", "three."]
+    program.gate.clear()
+    send(filled, "Count")
+    expect_state(filled, "streaming")
+    open_chat(filled, "Whales")
+    expect(filled.locator(".chat-writing")).to_have_count(1)
+    button = row_of(filled, "Lighthouses").locator(".chat-more")
+    drawn_before = button.element_handle()
+    button.focus()
+    filled.keyboard.press("Enter")
+    expect(filled.get_by_role("menuitem", name="Rename")).to_be_focused()
+    program.gate.set()
+    expect(filled.locator(".chat-writing")).to_have_count(0)
+    assert drawn_before.evaluate("button => !button.isConnected")
+    filled.keyboard.press("Escape")
+    expect(button).to_be_focused()
+
+
 def test_list_lies_over_the_conversation_on_a_phone(page: Page, server: FakeServer, program: FakeProgram) -> None:
     program.kept.add_turns("Whales", "What do whales eat?", "Krill.")
     page.set_viewport_size({"width": 390, "height": 844})

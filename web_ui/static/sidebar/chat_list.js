@@ -86,7 +86,7 @@ export class ChatList {
     }
     const groups = groupChats(this.#chats, new Date(), t);
     this.#list.replaceChildren(...groups.map((group) => this.#group(group)));
-    if (focused) this.#rowOf(focused)?.closest(".chat-row")?.querySelector(/** @type {"button"} */ (button))?.focus();
+    if (focused) this.#buttonOf(focused, button)?.focus();
   }
 
   /**
@@ -133,14 +133,15 @@ export class ChatList {
    */
   #openMenu(chat, anchor) {
     const { onPin, onFile, onExport, onDelete } = this.#handlers;
-    openMenu(anchor, [
+    const items = [
       { label: t("chats.rename"), onChoose: () => this.#rename(chat) },
       { label: t(chat.pinned ? "chats.unpin" : "chats.pin"), onChoose: () => onPin(chat) },
       { label: t("chats.file"), onChoose: () => onFile(chat) },
       { label: t("chats.export_markdown"), onChoose: () => onExport(chat, "markdown") },
       { label: t("chats.export_json"), onChoose: () => onExport(chat, "json") },
       { label: t("chats.delete"), onChoose: () => onDelete(chat), isDangerous: true },
-    ]);
+    ];
+    openMenu(anchor, items, () => this.#buttonOf(chat.id, ".chat-more"));
   }
 
   /** @param {ChatSummary} chat */
@@ -184,6 +185,15 @@ export class ChatList {
    */
   #rowOf(id) {
     return this.#list.querySelector(`[data-chat="${CSS.escape(id)}"]`);
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} selector one of the two buttons of a row
+   * @returns {HTMLElement | null}
+   */
+  #buttonOf(id, selector) {
+    return this.#rowOf(id)?.closest(".chat-row")?.querySelector(selector) ?? null;
   }
 
   /** @param {KeyboardEvent} event */

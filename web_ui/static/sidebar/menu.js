@@ -14,10 +14,11 @@ const GAP_PX = 4;
 let open = null;
 
 /**
- * @param {HTMLElement} anchor gets the focus back
+ * @param {HTMLElement} anchor the button the menu opens beside
  * @param {MenuItem[]} items
+ * @param {() => HTMLElement | null} anchorNow the button that gets the focus back, which may have been drawn anew
  */
-export function openMenu(anchor, items) {
+export function openMenu(anchor, items, anchorNow = () => anchor) {
   open?.remove();
   const menu = element("div", "menu");
   menu.setAttribute("role", "menu");
@@ -34,10 +35,11 @@ export function openMenu(anchor, items) {
   menu.addEventListener("keydown", (event) => moveFocus(menu, event));
   menu.addEventListener("toggle", (event) => {
     if (/** @type {ToggleEvent} */ (event).newState !== "closed") return;
-    anchor.setAttribute("aria-expanded", "false");
+    const home = anchorNow();
+    home?.setAttribute("aria-expanded", "false");
     const hadFocus = menu.contains(document.activeElement) || document.activeElement === document.body;
     menu.remove();
-    if (hadFocus) anchor.focus();
+    if (hadFocus) home?.focus();
   });
   document.body.append(menu);
   anchor.setAttribute("aria-expanded", "true");
