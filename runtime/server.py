@@ -83,7 +83,7 @@ def _bind_one(port: int) -> socket.socket:
 
 def _refusal(port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is taken by another program; choose another with --port, or leave the option away"
+        return f"port {port} is in use already; choose another with --port, or leave the option away"
     if error.errno == errno.EACCES:
         return f"port {port} may not be opened by a normal user; choose one above 1023"
     return f"port {port} can't be opened ({error.strerror}); choose another with --port"

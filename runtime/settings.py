@@ -149,6 +149,8 @@ def choose_context(size: int, context_length: int) -> ContextChoice:
     if size == 0:
         return ContextChoice(size_tokens=context_length or DEFAULT_CONTEXT_TOKENS, why=FULL)
     if context_length and size > context_length:
+        if size == DEFAULT_CONTEXT_TOKENS:
+            return ContextChoice(size_tokens=context_length, why=FULL)
         return ContextChoice(size_tokens=context_length, why=f"the model's limit; {size:,} were asked for")
     if size == context_length:
         return ContextChoice(size_tokens=size, why=FULL)

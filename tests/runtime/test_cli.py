@@ -139,7 +139,7 @@ def test_version(pack: Callable[..., Path], capsys: pytest.CaptureFixture[str]) 
         (["--json"], "--json needs --info"),
         (["--token-ids"], "--token-ids needs --prompt"),
         (["--raw"], "--raw needs --prompt"),
-        (["--host", "0.0.0.0"], "No such option"),
+        (["--host", "0.0.0.0"], "answers on 127.0.0.1 alone"),
     ],
 )
 def test_wrong_usage(
@@ -185,3 +185,8 @@ def test_help_shows_the_programs_own_name() -> None:
     text = command.get_help(click.Context(command))
     assert 'chat.exe -p "Why is the sky blue?"' in text
     assert "--host" not in text
+
+
+def test_the_address_that_other_servers_are_told_is_taken(pack: Callable[..., Path]) -> None:
+    pack()
+    assert main(["--version", "--host", "127.0.0.1"]) == 0

@@ -44,10 +44,10 @@ class Crowd:
     def __enter__(self) -> Self:
         *many, one = self._connections
         prompts = [f"number {number}" for number in range(NUM_PROMPTS)]
-        for connection in many:
+        for number, connection in enumerate(many, start=1):
             self._ask(connection, {"prompt": prompts, "n": NUM_CHOICES})
-            answer = connection.getresponse()
-            assert answer.status == 200, answer.read()
+            # The answer's first line comes with its first token, which is long after it was taken.
+            self._wait_for(number * NUM_PROMPTS * NUM_CHOICES)
         self._ask(one, {"prompt": "one more"})
         self._wait_for(MAX_WAITING + 1)
         return self
