@@ -127,7 +127,7 @@ def build(
 
     MODEL may be the word "demo": the small model that comes with packer.
     """
-    from packer.bundling import BundlePlan, check_output, plan_adapters, plan_model, plan_projector, write_bundle
+    from packer.bundling import BundlePlan, plan_adapters, plan_model, plan_projector, write_bundle
     from packer.commands.gpu_option import backends_for, parse_backends
     from packer.quantization import Quantization
 
@@ -141,7 +141,6 @@ def build(
     adapters = plan_adapters(scaled, model)
     projector = plan_projector(mmproj, model) if mmproj is not None else None
     chosen = _output(output, planned, targets)
-    check_output(chosen, [segment.path for segment in planned.source.segments])
     runtimes = tuple(runtime_for(target) for target in _targets(targets, chosen))
     with contextlib.ExitStack() as stack:
         if quantize:
@@ -254,14 +253,20 @@ def runtime_for(target: str) -> StoredRuntime:
 
 
 def _output(output: Path | None, planned: PlannedModel, targets: tuple[str, ...]) -> Path:
-    """The file to write: as asked for, else the model's name, with the ending that Windows wants."""
+    """The file to write: as asked for, else the model's name, with the ending that Windows wants.
+
+    Raises OutputError where it can't be written, before anything is built for it.
+    """
+    from packer.bundling import check_output
     from packer.programs import WINDOWS_SUFFIX, parse_targets
     from packer.runtimes.recipe import TARGETS
 
-    if output is not None:
-        return output.absolute()
-    ending = WINDOWS_SUFFIX if WINDOWS in parse_targets(targets, TARGETS) else ""
-    return Path(f"{Path(planned.entry).name.removesuffix('.gguf')}{ending}").absolute()
+    if output is None:
+        ending = WINDOWS_SUFFIX if WINDOWS in parse_targets(targets, TARGETS) else ""
+        output = Path(f"{Path(planned.entry).name.removesuffix('.gguf')}{ending}")
+    chosen = output.absolute()
+    check_output(chosen, [segment.path for segment in planned.source.segments])
+    return chosen
 
 
 def _cosmopolitan_program(targets: tuple[str, ...]) -> Callable[[Mapping[str, bytes]], bytes]:

@@ -61,7 +61,7 @@ def test_a_taken_port_gives_the_next_free_one() -> None:
 def test_an_explicit_port_must_be_free() -> None:
     first = bind(0, explicit=True)
     try:
-        with pytest.raises(MachineError, match=f"port {first.port} is taken") as caught:
+        with pytest.raises(MachineError, match=f"port {first.port} is in use already") as caught:
             bind(first.port, explicit=True)
         assert caught.value.exit_code == 7
     finally:

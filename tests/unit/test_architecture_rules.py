@@ -22,7 +22,7 @@ FORBIDDEN = {
     "runtime": ("packer",),
     "web_ui": ("packer", "runtime", "llama_cpp"),
 }
-ALLOWED = {"runtime": ("packer.container", "packer.errors", "packer.__version__")}
+ALLOWED = {"runtime": ("packer.container", "packer.errors", "packer.standard_output", "packer.__version__")}
 
 
 def within(name: str, prefixes: tuple[str, ...]) -> bool:
