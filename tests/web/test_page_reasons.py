@@ -101,7 +101,7 @@ def other_reasons(tmp_path: Path) -> Iterator[str]:
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_text(content)
     yield choose_threads(tmp_path, frozenset(range(8))).why
-    yield from (choose_context(*both).why for both in ((0, 2048), (4096, 2048), (1000, 2048), (1000, 0), (4096, 16384)))
+    yield from (choose_context(*both).why for both in ((0, 2048), (5000, 2048), (1000, 2048), (1000, 0), (4096, 16384)))
     yield from ("4 physical cores usable", "1 physical core usable", "2 physical cores; 4 hardware threads share them")
     yield from (SMALL_MODEL, NO_PROJECTOR, SWITCHED_OFF, LOCKED_OFF, "as set")
 
@@ -112,7 +112,7 @@ def test_reasons_of_the_program_are_given_in_the_readers_language(chat: Page, tm
     chat.evaluate("async () => (await import('/static/i18n.js')).useLanguage('de')")
     german = chat.evaluate(TRANSLATE, reasons)
     assert "der Container erlaubt 1,5 CPUs" in german
-    assert "die Grenze des Modells; gewünscht waren 4.096" in german
+    assert "die Grenze des Modells; gewünscht waren 5.000" in german
     assert "12 von 29 Schichten; die Experten von 3 bleiben auf der CPU; KV-Cache mit 8 Bit" in german
     assert "Vulkan: das Gerät Radeon RX 6700 ist ein Renderer in Software, die CPU ist 3,3-mal so schnell" in german
     parts = [both for one, other in zip(reasons, german, strict=True) for both in _parts(one, other)]
