@@ -166,6 +166,8 @@ def _entry_stem(stem: str) -> str:
 
 def check_output(output: Path, sources: list[Path]) -> None:
     """Raise OutputError when ``output`` is one of the files it would be made from, or has no place to be."""
+    if output.is_dir():
+        raise OutputError(f"{output}: is a directory; give the name of the file to write, such as {output / 'chat'}")
     if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
         why = "may not be written to" if output.parent.is_dir() else "is no directory"
         raise OutputError(f"{output}: can't be written, {output.parent} {why}; choose another place with -o")

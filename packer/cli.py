@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,8 +18,8 @@ from packer.commands.doctor import doctor
 from packer.commands.inspect import extract, inspect, verify
 from packer.commands.run import run
 from packer.commands.runtimes import runtimes
-from packer.errors import EXIT_INTERRUPTED, OutputError, PackerError
-from packer.standard_output import is_full_output, leave_output
+from packer.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, OutputError, PackerError
+from packer.standard_output import full_message, is_full, leave_output, tell, usage_message
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -27,8 +27,21 @@ if TYPE_CHECKING:
 EXIT_TERMINATED = 143
 
 
+class _Commands(click.Group):
+    """Ends as programs do when the reader of their output has gone, which click would call a failure."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            leave_output()
+            ctx.exit(EXIT_BROKEN_PIPE)
+
+
 @click.group(
-    context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example:\n\n  packer build model.gguf -o chat"
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example:\n\n  packer build model.gguf -o chat",
 )
 @click.version_option(__version__, prog_name="packer")
 @click.option("--verbose", is_flag=True, help="Log every command and show tracebacks.")
@@ -52,17 +65,14 @@ def main() -> None:
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        _fail(usage_message(error), error.exit_code, verbose=False)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted; nothing was left behind", EXIT_INTERRUPTED, verbose=False)
-    except BrokenPipeError:
-        sys.exit(1)
     except OSError as error:
-        if not is_full_output(error):
+        if not is_full(error):
             raise
         leave_output()
-        _fail(f"error: the output can't be written ({error.strerror})", OutputError.exit_code, verbose)
+        _fail(full_message(error), OutputError.exit_code, verbose)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
@@ -73,5 +83,5 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
 def _fail(message: str, code: int, verbose: bool) -> None:
     if verbose:
         traceback.print_exc()
-    click.echo(message, err=True)
+    tell(message)
     sys.exit(code)

@@ -57,3 +57,4 @@ class MachineError(PackerError):
 
 
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141

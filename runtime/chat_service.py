@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from runtime.prompt import PromptEncoder
     from runtime.settings import ContextChoice, Settings
 
-MAX_WAITING_FOR_MODEL = 32
+MAX_WAITING_FOR_MODEL = 256
+"""As many as may wait later, see ``runtime.engine.engine``."""
 POLL_S = 0.25
 SYSTEM_ROLES = ("system", "developer")
 REQUEST_ONLY = {"logit_bias", "grammar", "grammar_prefix", "grammar_lazy"}

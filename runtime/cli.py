@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import sys
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from packer.errors import EXIT_INTERRUPTED, InputError, OutputError, PackerError
-from packer.standard_output import is_full_output, leave_output, print_utf8
+from packer.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, InputError, OutputError, PackerError
+from packer.standard_output import full_message, is_full, leave_output, print_utf8, tell, usage_message
 from runtime.options import make_options
 from runtime.timings import STARTED_VARIABLE, Timings
 from runtime.windows.windowed import log_path, print_to_log
@@ -46,7 +45,6 @@ EXTRACT_OPTION = "--extract-pdf"
 """Not for people: the program starts itself with it to read a PDF, see runtime/attachments/pdf.py."""
 CHILD_OPTION = "--internal-device-task"
 """Nor this: it starts itself so to ask a driver, see runtime/devices/child.py."""
-EXIT_BROKEN_PIPE = 141
 UNEXPECTED = 1
 
 
@@ -68,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_utf8()
     message, code = _run_command(arguments, timings)
     if message:
-        click.echo(message, err=True)
+        tell(message)
         if log is not None:
             _show_dialog(f"{message}\n\nThe log is {log}")
     return code
@@ -83,21 +81,18 @@ def _run_command(arguments: list[str], timings: Timings) -> tuple[str, int]:
     except click.exceptions.Exit as error:
         return "", error.exit_code
     except click.ClickException as error:
-        return _usage_message(error), error.exit_code
+        return usage_message(error), error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return "", EXIT_INTERRUPTED
-    except BrokenPipeError:
-        leave_output()
-        return "", EXIT_BROKEN_PIPE
     except PackerError as error:
         if verbose:
             _LOG.exception("traceback")
         return f"error: {error}", error.exit_code
     except OSError as error:
-        if not is_full_output(error):
+        if not is_full(error):
             return _unexpected(error, verbose)
         leave_output()
-        return f"error: the output can't be written ({error.strerror})", OutputError.exit_code
+        return full_message(error), OutputError.exit_code
     except Exception as error:  # the outermost boundary
         return _unexpected(error, verbose)
     return "", int(result or 0)
@@ -107,13 +102,6 @@ def _unexpected(error: Exception, verbose: bool) -> tuple[str, int]:
     if verbose:
         _LOG.error("traceback", exc_info=error)
     return f"error: unexpected failure ({type(error).__name__}: {error}); --verbose shows where", UNEXPECTED
-
-
-def _usage_message(error: click.ClickException) -> str:
-    """What click shows for a wrong command line: usage, a hint, the error."""
-    shown = io.StringIO()
-    error.show(shown)
-    return shown.getvalue().rstrip()
 
 
 def _show_dialog(text: str) -> None:
@@ -142,7 +130,15 @@ def build_command(program: str) -> click.Command:
 
 
 def run(**options: Any) -> int:
-    """Choose the mode and run it; return the exit code."""
+    """Run what the options ask for; return the exit code. A reader of the output that has gone is no failure."""
+    try:
+        return _run_mode(options)
+    except BrokenPipeError:
+        leave_output()
+        return EXIT_BROKEN_PIPE
+
+
+def _run_mode(options: dict[str, Any]) -> int:
     logging.basicConfig(
         level=logging.DEBUG if options["verbose"] else logging.WARNING,
         format="%(relativeCreated)6.0f ms %(name)s: %(message)s",
@@ -318,7 +314,7 @@ def _run_terminal(session: Session, options: dict[str, Any]) -> int:
         if options["cli"]:
             terminal.chat(session)
         else:
-            prompt = _read_prompt(options["prompt"])
+            prompt = _read_prompt(options["prompt"], raw=options["raw"])
             terminal.answer_once(session, prompt, raw=options["raw"], token_ids=options["token_ids"])
     finally:
         session.close()
@@ -361,14 +357,14 @@ def _adapters(texts: Sequence[str]) -> list[tuple[Path, float]]:
     return [parse_scaled_path(text, "--lora") for text in texts]
 
 
-def _read_prompt(text: str) -> str:
-    """Return the question, of standard input for ``-``. Raises InputError when there is none."""
+def _read_prompt(text: str, *, raw: bool) -> str:
+    """Return the question, of standard input for ``-``. Raises InputError for none; blanks are one when ``raw``."""
     if text == "-":
         # A program that is started without standard input has none at all.
         text = sys.stdin.buffer.read().decode("utf-8", "replace") if sys.stdin else ""
         where = "on standard input"
     else:
         where = "behind -p"
-    if not text.strip():
+    if not (text if raw else text.strip()):
         raise InputError(f"-p: there is no question {where}; give one, such as -p 'Why is the sky blue?'")
     return text

@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
+from packer.standard_output import tell
+
 LABEL_WIDTH = 13
 
 
 def say(text: str = "", stream: TextIO | None = None, *, end: str = "\n") -> None:
-    """Print ``text`` at once, to standard output unless told otherwise."""
+    """Print ``text`` at once, to standard output unless told otherwise; standard error as far as it takes it."""
     target = stream or sys.stdout
+    if target is sys.stderr:
+        tell(text, end)
+        return
     target.write(text + end)
     target.flush()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 import logging
 import select
 import socket
@@ -20,7 +22,9 @@ NUM_THREADS, MAX_THREADS = 64, 320
 """At first, and at most: every request that is worked on or waits holds one, and the page needs some beside them."""
 
 MAX_CONNECTIONS, IDLE_S = 500, 60
-"""What most systems allow without asking, less what else is open; and when one that is not used is closed."""
+"""Below what ``select`` can watch on Windows; and when one that is not used is closed."""
+OTHER_FILES, MIN_CONNECTIONS = 100, 20
+"""What the program has open beside connections: the model's files, chats, what is read for a request."""
 
 PORTS_TRIED = 20
 POLL_S = 1.0
@@ -95,16 +99,42 @@ def _growing_dispatcher() -> Any:
 
     class GrowingDispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
         def add_task(self, task: Any) -> None:
+            super().add_task(task)
             with self.lock:
                 num_threads = len(self.threads) - self.stop_count
-                is_busy = len(self.queue) >= num_threads - self.active_count
-            if is_busy and num_threads < MAX_THREADS and not self.stop_count:
-                self.set_thread_count(num_threads + 1)
-            super().add_task(task)
+                num_idle = num_threads - self.active_count
+                if self.stop_count or num_threads >= MAX_THREADS or len(self.queue) <= num_idle:
+                    return
+                number = next(number for number in itertools.count() if number not in self.threads)
+                # Where the system has no more threads, one of those that are there comes to it.
+                with contextlib.suppress(RuntimeError):
+                    self.start_new_thread(self.handler_thread, number)
+                    self.threads.add(number)
+                    self.active_count += 1
 
     dispatcher = GrowingDispatcher()
     dispatcher.set_thread_count(NUM_THREADS)
     return dispatcher
+
+
+def connection_limit() -> int:
+    """Return how many connections may be open. A lower limit of open files is raised if that is allowed.
+
+    Waitress spins where it is told of a connection that can't be accepted.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return MAX_CONNECTIONS
+    wanted = MAX_CONNECTIONS + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return MAX_CONNECTIONS
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        soft = allowed
+    return max(MIN_CONNECTIONS, soft - OTHER_FILES)
 
 
 class WebServer:
@@ -122,7 +152,7 @@ class WebServer:
             map=self._map,
             sockets=[listener.socket],
             _dispatcher=_growing_dispatcher(),
-            connection_limit=MAX_CONNECTIONS,
+            connection_limit=connection_limit(),
             channel_timeout=IDLE_S,
             channel_request_lookahead=5,
             max_request_body_size=MAX_BODY_BYTES,

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from runtime.chat_reply import ReasoningDelta
-from runtime.devices.choice import AUTO, OFF
+from runtime.devices.choice import AUTO, OFF, plain_choice
 from runtime.engine.sequence import Failed, Finished, TextDelta
 from runtime.report import say
 
@@ -34,8 +34,8 @@ def wait_for_model(session: Session, stream: TextIO | None = None) -> None:
     if status.error is not None:
         raise status.error
     device = session.service.facts.device
-    if session.service.settings.gpu not in {AUTO, OFF} and device["backend"] == "cpu":
-        say(f"The CPU computes. {device['why']}", target)
+    if plain_choice(session.service.settings.gpu) not in {AUTO, OFF} and device["backend"] == "cpu":
+        say(f"The CPU computes: {device['why']}", target)
 
 
 def answer_once(session: Session, prompt: str, *, raw: bool, token_ids: bool) -> None:

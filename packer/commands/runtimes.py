@@ -91,7 +91,7 @@ def _build_backends(names: str, target: str, architectures: str | None, output: 
         raise click.UsageError(f"--gpu {names}: name the backends to build, with -o only one")
     if target not in TARGETS:
         raise InputError(f"{target}: unknown target; this packer builds {', '.join(TARGETS)}")
-    with _choosing_architectures(wanted, architectures):
+    with _choosing_architectures(wanted, target, architectures):
         for name in wanted:
             with step_progress(f"{name} backend {target}") as note:
                 backend = BackendStore(runtimes=default_store()).build(name, target, note)
@@ -101,13 +101,15 @@ def _build_backends(names: str, target: str, architectures: str | None, output: 
             click.echo(f"{target}  {backend.backend_id[:12]}  {size}  {name} ready")
 
 
-def _choosing_architectures(wanted: tuple[str, ...], architectures: str | None) -> AbstractContextManager[None]:
+def _choosing_architectures(
+    wanted: tuple[str, ...], target: str, architectures: str | None
+) -> AbstractContextManager[None]:
     from packer.runtimes.store import default_store
     from packer.toolchain.cuda.architectures import DEFAULT_ARCHITECTURES, choosing_architectures, parse_architectures
 
     if "cuda" in wanted:
         chosen = parse_architectures(architectures) if architectures is not None else DEFAULT_ARCHITECTURES
-        return choosing_architectures(default_store().cache, chosen)
+        return choosing_architectures(default_store().cache, target, chosen)
     if architectures is not None:
         raise click.UsageError("--cuda-architectures: only with --gpu cuda")
     return contextlib.nullcontext()

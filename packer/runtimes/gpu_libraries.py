@@ -37,7 +37,7 @@ class GpuLibrary:
 
 def _build_cuda(tools: BuildTools, target: str, note: Callable[[str], None]) -> Path:
     make = windows_backend if target == WINDOWS else linux_backend
-    return make(tools, note, chosen_architectures(tools.cache))
+    return make(tools, note, chosen_architectures(tools.cache, target))
 
 
 def _vulkan_components(tools: BuildTools, _target: str) -> list[Component]:

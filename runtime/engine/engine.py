@@ -187,13 +187,18 @@ class Engine:
         with self._condition:
             if self._stopping:
                 raise EngineStoppedError("the program is shutting down")
-            if len(self._waiting) >= self._max_waiting:
-                raise QueueFullError(f"{len(self._waiting)} requests wait already; try again in a few seconds")
+            self._check_room()
             self._waiting.append(ChatSequence.from_request(request, handle, next(self._order)))
             if self._is_warming_up:
                 runner.interrupt()
             self._condition.notify_all()
         return handle
+
+    def _check_room(self) -> None:
+        """Raise QueueFullError when as many wait as may, for replies and embeddings together: each holds a thread."""
+        num_waiting = len(self._waiting) + len(self._jobs) + (len(self._embedding.jobs) if self._embedding else 0)
+        if num_waiting >= self._max_waiting:
+            raise QueueFullError(f"{num_waiting} requests wait already; try again in a few seconds")
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> EmbeddingHandle:
         """Queue texts, as tokens, to be turned into vectors.
@@ -210,9 +215,7 @@ class Engine:
         with self._condition:
             if self._stopping:
                 raise EngineStoppedError("the program is shutting down")
-            num_waiting = len(self._jobs) + (len(self._embedding.jobs) if self._embedding else 0)
-            if num_waiting >= self._max_waiting:
-                raise QueueFullError(f"{num_waiting} requests for embeddings wait already; try again in a few seconds")
+            self._check_room()
             self._jobs.append(EmbeddingJob(inputs=tuple(map(tuple, inputs)), handle=handle))
             self._condition.notify_all()
         return handle

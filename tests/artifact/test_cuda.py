@@ -86,7 +86,7 @@ def test_a_driver_that_crashes_costs_one_line(gpu: program.Launcher, build_tools
     for arguments in ((), ("--gpu", "cuda")):
         done = gpu.run(*ASK, *arguments, env=environment)
         why = "CUDA: the driver crashed (SIGSEGV) when it was asked for its devices"
-        assert (done.returncode, done.stderr) == (0, f"The CPU computes. {why}\n" if arguments else "")
+        assert (done.returncode, done.stderr) == (0, f"The CPU computes: {why}\n" if arguments else "")
     assert why in gpu.run("--info", env=environment).stdout
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -171,18 +172,43 @@ def test_without_a_question_nothing_is_answered(launch: program.Launcher, questi
 def test_a_full_disk_behind_standard_output_is_one_sentence(
     launch: program.Launcher, arguments: tuple[str, ...]
 ) -> None:
-    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
-        done = subprocess.run(
-            [launch.path, *arguments],
-            env=launch.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-            timeout=120,
-        )
+    done = redirected(launch, f"{shlex.join(arguments)} > /dev/full")
     assert (done.returncode, done.stderr) == (4, "error: the output can't be written (No space left on device)\n")
+
+
+def redirected(launch: program.Launcher, arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the file as a shell does, with ``arguments`` that redirect its output."""
+    return subprocess.run(
+        ["/bin/bash", "-c", f"set -o pipefail; {shlex.quote(str(launch.path))} {arguments}"],
+        env=launch.environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [("--nosuch", 2), ("--model /nosuch -p Hello", 3), ("--licenses | true", 141), ("-p Hello | true", 141)],
+)
+def test_exit_codes_do_not_depend_on_who_reads(launch: program.Launcher, arguments: str, code: int) -> None:
+    command, pipe, reader = arguments.partition("|")
+    done = redirected(launch, f"{command} 2> /dev/full {pipe} {reader}")
+    assert (done.returncode, done.stdout) == (code, "")
+
+
+def test_a_full_disk_behind_standard_error_costs_no_answer(launch: program.Launcher) -> None:
+    arguments = ("-p", "Hello", "--max-tokens", "8", "--temperature", "0")
+    done = redirected(launch, f"{shlex.join([*arguments, '--timings'])} 2> /dev/full")
+    assert (done.returncode, done.stdout) == (0, launch.run(*arguments).stdout)
+
+
+def test_blanks_are_continued_where_the_text_itself_is_asked_for(launch: program.Launcher) -> None:
+    done = launch.run("-p", "  ", "--raw", "--max-tokens", "3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert launch.run("-p", "", "--raw").returncode == 3
 
 
 def test_more_threads_than_processors_are_not_started(launch: program.Launcher) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import resource
+import subprocess
+import sys
 import threading
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
@@ -81,3 +84,41 @@ def test_clients_that_keep_their_connections_shut_nobody_out(clients: Clients) -
     assert {connection.getresponse().read() for connection in idle} == {b"fast"}
     assert clients.ask("/fast").getresponse().read() == b"fast"
     assert idle[0].sock is not None
+
+
+def test_a_thread_that_can_not_be_started_costs_no_reply(
+    pages: Pages, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    slow = [clients.ask("/slow") for _client in range(NUM_THREADS)]
+    fast = [clients.ask("/fast") for _client in range(4)]
+    pages.may_end.set()
+    assert {connection.getresponse().read() for connection in slow} == {b"slow"}
+    assert {connection.getresponse().read() for connection in fast} == {b"fast"}
+    monkeypatch.undo()
+    pages.may_end.clear()
+    slow = [clients.ask("/slow") for _client in range(NUM_THREADS + 4)]
+    assert clients.ask("/fast").getresponse().read() == b"fast"
+    pages.may_end.set()
+    assert {connection.getresponse().read() for connection in slow} == {b"slow"}
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "expected"), [(256, 4096, "500 600"), (256, 256, "156 256"), (4096, 4096, "500 4096")]
+)
+def test_no_more_connections_than_open_files(soft: int, hard: int, expected: str) -> None:
+    code = """
+import resource, runtime.server
+print(runtime.server.connection_limit(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == expected

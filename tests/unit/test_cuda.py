@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from packer.errors import BuildError, InputError
+from packer.programs import LINUX, WINDOWS
 from packer.toolchain.build_cache import BuildCache
 from packer.toolchain.cuda import architectures
 from packer.toolchain.cuda.architectures import (
@@ -115,17 +116,18 @@ def test_the_lock_pins_every_package_by_hash_and_has_no_cublas() -> None:
 
 def test_the_choice_of_architectures_is_remembered(tmp_path: Path) -> None:
     cache = BuildCache(root=tmp_path / "builds")
-    assert chosen_architectures(cache) == DEFAULT_ARCHITECTURES
-    with pytest.raises(BuildError), choosing_architectures(cache, ("75-virtual",)):
+    assert chosen_architectures(cache, LINUX) == DEFAULT_ARCHITECTURES
+    with pytest.raises(BuildError), choosing_architectures(cache, LINUX, ("75-virtual",)):
         raise BuildError("out of space")
-    assert chosen_architectures(cache) == DEFAULT_ARCHITECTURES
-    with choosing_architectures(cache, ("80-virtual",)):
-        assert chosen_architectures(cache) == ("80-virtual",)
-    with pytest.raises(KeyboardInterrupt), choosing_architectures(cache, ("75-virtual",)):
+    assert chosen_architectures(cache, LINUX) == DEFAULT_ARCHITECTURES
+    with choosing_architectures(cache, LINUX, ("80-virtual",)):
+        assert chosen_architectures(cache, LINUX) == ("80-virtual",)
+    with pytest.raises(KeyboardInterrupt), choosing_architectures(cache, LINUX, ("75-virtual",)):
         raise KeyboardInterrupt
-    assert chosen_architectures(cache) == ("80-virtual",)
-    (cache.root / architectures.CHOICE_FILE).write_text("rubbish")
-    assert chosen_architectures(cache) == DEFAULT_ARCHITECTURES
+    assert chosen_architectures(cache, LINUX) == ("80-virtual",)
+    assert chosen_architectures(cache, WINDOWS) == DEFAULT_ARCHITECTURES
+    (cache.root / architectures.CHOICE_FILE.format(target=LINUX)).write_text("rubbish")
+    assert chosen_architectures(cache, LINUX) == DEFAULT_ARCHITECTURES
 
 
 def test_without_a_compiler_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from packer.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from packer.toolchain.build_cache import BuildCache
 
@@ -22,7 +23,7 @@ FIRST_SPECIFIC, FIRST_FAMILY = 90, 100
 DEFAULT_ARCHITECTURES = ("75-real", "80-real", "90-virtual", "120f-real")
 """Turing; Ampere and Ada; what the drivers of Hopper and of cards to come compile at first use; Blackwell."""
 
-CHOICE_FILE = "cuda-architectures.txt"
+CHOICE_FILE = "cuda-architectures-{target}.txt"
 
 
 def parse_architectures(text: str) -> tuple[str, ...]:
@@ -71,29 +72,36 @@ def code_flags(architectures: Sequence[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def choosing_architectures(cache: BuildCache, architectures: Sequence[str]) -> Iterator[None]:
-    """Build for ``architectures`` and remember them, and so which build counts as the one at hand.
+def choosing_architectures(cache: BuildCache, target: str, architectures: Sequence[str]) -> Iterator[None]:
+    """Build for ``architectures`` and remember them for ``target``, and so which build counts as the one at hand.
 
     When the build fails, the one that was at hand before still is.
     """
-    path = cache.root / CHOICE_FILE
-    before = path.read_bytes() if path.is_file() else None
-    cache.root.mkdir(parents=True, exist_ok=True)
-    path.write_text(",".join(architectures) + "\n", encoding="ascii")
+    path = cache.root / CHOICE_FILE.format(target=target)
+    before = path.read_text(encoding="utf-8") if path.is_file() else None
+    _write_whole(path, ",".join(architectures) + "\n")
     try:
         yield
     except BaseException:
         if before is None:
             path.unlink()
         else:
-            path.write_bytes(before)
+            _write_whole(path, before)
         raise
 
 
-def chosen_architectures(cache: BuildCache) -> tuple[str, ...]:
-    """Return what was chosen when the backend was last built, the default where it never was."""
+def _write_whole(path: Path, text: str) -> None:
+    """Write a file anew, or leave it as it was."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_suffix(".new")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
+
+
+def chosen_architectures(cache: BuildCache, target: str) -> tuple[str, ...]:
+    """Return what was chosen when the backend was last built for ``target``, the default where it never was."""
     try:
-        return parse_architectures((cache.root / CHOICE_FILE).read_text(encoding="utf-8").strip())
+        return parse_architectures((cache.root / CHOICE_FILE.format(target=target)).read_text(encoding="utf-8").strip())
     except (OSError, ValueError, InputError):
         return DEFAULT_ARCHITECTURES
 
