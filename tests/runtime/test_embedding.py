@@ -20,6 +20,8 @@ from runtime.engine.errors import (
     NoEmbeddingsError,
     QueueFullError,
 )
+from runtime.engine.sampling import SamplingParams
+from runtime.engine.sequence import GenerationRequest
 from runtime.llama.errors import DecodeInterruptedError
 from tests.support.scripted_embedder import CURSED_TOKEN, ScriptedEmbedder
 
@@ -202,6 +204,8 @@ def test_the_queue_is_bounded(embedder: ScriptedEmbedder, engine: Engine) -> Non
     handles = [engine.embed([[1]]) for _ in range(3)]
     with pytest.raises(QueueFullError, match="3 requests"):
         engine.embed([[1]])
+    with pytest.raises(QueueFullError, match="3 requests"):
+        engine.submit(GenerationRequest(prompt_tokens=(1,), sampling=SamplingParams(), max_tokens=1))
     embedder.gate = None
     assert all(poll(handle) for handle in handles)
 
