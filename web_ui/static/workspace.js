@@ -74,9 +74,9 @@ export class Workspace {
   async open(id) {
     const wish = (this.#wish += 1);
     if (this.current.id === id) return;
-    const busy = [...this.#busy].find((chat) => chat.id === id);
-    if (busy) {
-      this.#show(busy);
+    const newer = [...this.#busy, ...this.#saver.saving].find((chat) => chat.id === id);
+    if (newer) {
+      this.#show(newer);
       return;
     }
     const stored = await this.#store.get(id);
@@ -84,16 +84,22 @@ export class Workspace {
     this.#show(this.#chatOf(stored));
   }
 
-  /** Looks whether the shown chat was changed elsewhere, as by another browser. */
-  async refresh() {
+  /**
+   * Looks whether the shown chat was changed elsewhere, as by another browser.
+   * @param {() => boolean} mayShow whether the chat's messages may be drawn anew
+   */
+  async refresh(mayShow) {
     const chat = this.current;
     if (chat.busy || !chat.last) return;
-    await this.#saver.settled(chat);
+    const work = this.#saver.lastWork(chat);
+    await work;
     // Nothing is taken from the store before what it lacks is there.
     if (this.#saver.saveAgain(chat) || !chat.id) return;
     const stored = await this.#store.get(chat.id);
+    // What happened here meanwhile is newer than what the store answered.
+    if (chat !== this.current || work !== this.#saver.lastWork(chat) || !mayShow()) return;
     const other = this.#chatOf(stored);
-    if (!isSame(chat, other) && chat === this.current && !chat.busy) this.#show(other);
+    if (!isSame(chat, other)) this.#show(other);
   }
 
   /**

@@ -96,8 +96,8 @@ export class Sidebar {
 
   /** Looks what other browsers have changed; a message that is being edited stays in its place. */
   async refresh() {
-    const isEditing = document.querySelector(".editor") !== null;
-    await Promise.all([this.#fetch(), isEditing ? null : this.#workspace.refresh().catch(() => undefined)]);
+    const mayShow = () => document.querySelector(".editor") === null;
+    await Promise.all([this.#fetch(), mayShow() ? this.#workspace.refresh(mayShow).catch(() => undefined) : null]);
   }
 
   /** @param {string} text says why a chat could not be kept */

@@ -18,8 +18,10 @@ const INTERVAL_MS = 500;
 const LONGEST_TITLE = 60;
 
 export class Saver {
-  /** @type {WeakMap<Chat, Promise<void>>} the work that is queued */
+  /** @type {WeakMap<Chat, Promise<void>>} the last work that was queued */
   #queues = new WeakMap();
+  /** @type {Set<Chat>} */
+  #saving = new Set();
   /** @type {WeakMap<Message, number>} when an open message was last saved */
   #saved_ms = new WeakMap();
   /** @type {WeakSet<Message>} changed since they were last saved */
@@ -110,12 +112,17 @@ export class Saver {
     return unsaved.length > 0;
   }
 
+  /** @returns {ReadonlySet<Chat>} chats of which the store lacks something yet */
+  get saving() {
+    return this.#saving;
+  }
+
   /**
    * @param {Chat} chat
-   * @returns {Promise<void>} settled when all is saved that can be
+   * @returns {Promise<void> | undefined} settled when all is saved that can be; another one after each change
    */
-  async settled(chat) {
-    await this.#queues.get(chat);
+  lastWork(chat) {
+    return this.#queues.get(chat);
   }
 
   /**
@@ -142,11 +149,17 @@ export class Saver {
    */
   #enqueue(chat, work) {
     const before = this.#queues.get(chat) ?? Promise.resolve();
-    const done = before.then(work).then(
-      () => this.#onSaved(chat),
-      (error) => this.#onProblem(error),
-    );
+    const done = before
+      .then(work)
+      .then(
+        () => this.#onSaved(chat),
+        (error) => this.#onProblem(error),
+      )
+      .finally(() => {
+        if (this.#queues.get(chat) === done) this.#saving.delete(chat);
+      });
     this.#queues.set(chat, done);
+    this.#saving.add(chat);
   }
 
   /**
