@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from tests.support import program
 from tests.support.browser import TIMEOUT_MS, Watch
 from tests.support.projectors import NUM_ROWS, data_url, png, write_projector
-from tests.web.page_driver import expect_state, send
+from tests.web.page_driver import expect_state, send, wait_until_saved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -184,7 +184,7 @@ def test_the_page_attaches_shows_and_keeps_a_picture(server: program.Server, bro
     expect(page.get_by_role("button", name="Continue")).to_have_count(0)
     shown = page.locator(".message-user img")
     expect(shown).to_have_js_property("naturalWidth", 1536)
-    page.wait_for_load_state("networkidle")
+    wait_until_saved(page)
     page.reload()
     expect(shown).to_have_js_property("naturalWidth", 1536)
     send(page, "And now?")

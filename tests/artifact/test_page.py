@@ -16,14 +16,14 @@ from tests.support import program
 from tests.support.axe import serious_violations
 from tests.support.browser import TIMEOUT_MS, Watch
 from tests.support.pdf_files import pdf_with_text
-from tests.web.page_driver import answer, expect_state, new_chat, open_chat, open_dialog, row_of, send
+from tests.web.page_driver import answer, expect_state, new_chat, open_chat, open_dialog, row_of, send, wait_until_saved
 from tests.web.page_states import REPLY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Response
 
 Look = tuple[tuple[int, int], Literal["light", "dark"]]
 DESKTOP, PHONE = (1280, 800), (390, 844)
@@ -77,6 +77,11 @@ def add_chat(server: program.Server, title: str, *texts: str) -> None:
         parent = server.json(f"/api/chats/{chat['id']}/messages", message)["id"]
 
 
+def is_change_of_a_chat(response: Response) -> bool:
+    """Tell whether it was saved where the open chat ends now."""
+    return response.request.method == "PATCH" and "/messages" not in response.url
+
+
 def test_a_session_from_question_to_branches_and_back(page: Page, server: program.Server) -> None:
     expect(page).to_have_title("Tiny")
     send(page, "Hello there")
@@ -100,12 +105,13 @@ def test_a_session_from_question_to_branches_and_back(page: Page, server: progra
     page.keyboard.press("Enter")
     expect(question.locator(".versions-count")).to_have_text("2/2")
     expect_state(page, "done")
-    question.get_by_role("button", name="Earlier version").click()
+    with page.expect_response(is_change_of_a_chat):
+        question.get_by_role("button", name="Earlier version").click()
     expect(answer(page).locator(".versions-count")).to_have_text("2/2")
-    answer(page).get_by_role("button", name="Earlier version").click()
+    with page.expect_response(is_change_of_a_chat):
+        answer(page).get_by_role("button", name="Earlier version").click()
     expect(answer(page).locator(".message-body")).to_have_text(re.compile(re.escape(carried_on.split("\n")[0][:20])))
     assert page.evaluate(FITS) is True
-    page.wait_for_load_state("networkidle")
     page.reload()
     expect(question).to_contain_text("Hello there")
     expect(answer(page).locator(".versions-count")).to_have_text("1/2")
@@ -168,7 +174,6 @@ def test_settings_presets_and_language_are_kept(page: Page, server: program.Serv
     dialog.locator("#tab-answers").click()
     dialog.get_by_role("button", name="Reset", exact=True).click()
     dialog.get_by_role("button", name="Save", exact=True).click()
-    page.wait_for_load_state("networkidle")
 
 
 @pytest.fixture
@@ -209,7 +214,7 @@ def test_second_browser_sees_the_same_and_exports_come_back(
     title = f"Shared {time.time_ns()}"
     send(plain_page, title)
     expect_state(plain_page, "done")
-    plain_page.wait_for_load_state("networkidle")
+    wait_until_saved(plain_page)
     other = watched(browser, (DESKTOP, "dark"), Watch())
     other.goto(server.address)
     open_chat(other, title)

@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING
+
 from playwright.sync_api import Locator, Page, expect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def send(page: Page, text: str) -> None:
     """Write and send a message with the keyboard."""
     page.locator("#composer-input").fill(text)
     page.keyboard.press("Enter")
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for something that happens in the program, not on the page."""
+    for _ in range(400):
+        if condition():
+            return
+        time.sleep(0.025)
+    raise AssertionError(what)
+
+
+def wait_until_saved(page: Page) -> None:
+    """Wait until the program keeps the chat that is open as the page shows it: where it ends, and that it has ended."""
+    page.wait_for_function(
+        """async (shown) => {
+          const id = new URLSearchParams(location.hash.slice(1)).get("chat");
+          const response = id && (await fetch(`/api/chats/${id}`));
+          if (!response?.ok) return false;
+          const { messages, current_message_id } = await response.json();
+          const byId = new Map(messages.map((message) => [message.id, message]));
+          const path = [];
+          for (let at = byId.get(current_message_id); at; at = byId.get(at.parent_id)) path.push(at);
+          return path.length === shown && path[0].state !== "streaming";
+        }""",
+        arg=page.locator(".message").count(),
+    )
 
 
 def answer(page: Page) -> Locator:

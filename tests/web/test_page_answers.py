@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import FilePayload, expect
 
-from tests.web.page_driver import answer, expect_state, new_chat, send
+from tests.web.page_driver import answer, expect_state, new_chat, send, wait_until_saved
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -45,7 +45,7 @@ def test_reasoning_is_folded_away_and_can_be_read(chat: Page, program: FakeProgr
     expect(chat.locator(".message")).to_have_count(4)
     expect_state(chat, "done")
     assert program.chats[1]["messages"][1] == {"role": "assistant", "content": "Aye. Aye."}
-    chat.wait_for_load_state("networkidle")
+    wait_until_saved(chat)
     assert program.kept.only_chat()["messages"][1]["reasoning"] == "First **weigh** the <b>anchor</b>."
     chat.reload()
     expect(chat.locator(".reasoning summary")).to_have_text(re.compile(r"Thought for [\d.]+\ss"))
@@ -100,7 +100,7 @@ def test_files_are_attached_removed_and_sent_with_the_message(chat: Page, progra
     expect(chat.locator(".message-user .attachment-name")).to_have_text("a.py")
     expected = "File \"a.py\":\n````\nprint('```')\n````\n\nWhat does it print?"
     assert program.chats[0]["messages"] == [{"role": "user", "content": expected}]
-    chat.wait_for_load_state("networkidle")
+    wait_until_saved(chat)
     (kept,) = program.kept.only_chat()["messages"][0]["attachments"]
     assert (kept["name"], kept["text"]) == ("a.py", "print('```')")
     chat.reload()

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.web.fake_api import DEFAULT_REPLY
-from tests.web.page_driver import answer, expect_state, new_chat, open_chat, row_of, send
+from tests.web.page_driver import answer, expect_state, new_chat, open_chat, row_of, send, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from playwright.sync_api import Page
 
     from tests.web.fake_api import FakeProgram, FakeServer
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for something that happens in the program, not on the page."""
-    for _ in range(400):
-        if condition():
-            return
-        time.sleep(0.025)
-    raise AssertionError(what)
 
 
 def choose(page: Page, title: str, entry: str) -> None:
@@ -158,9 +147,8 @@ def test_rename_pin_and_file(filled: Page, program: FakeProgram) -> None:
     filled.locator("#ask-input").fill("Sea")
     filled.get_by_role("button", name="Save", exact=True).click()
     expect(filled.locator(".chat-folder")).to_have_text(["Coast", "Sea"])
-    kept = {chat["title"]: chat for chat in program.kept.chats.values()}
-    assert kept["Tides"]["folder"] == "Sea"
-    assert "Baleen <b>whales</b>" in kept
+    folders = {"Baleen <b>whales</b>": "", "Lighthouses": "Coast", "Knots": "", "Tides": "Sea"}
+    until(lambda: {one["title"]: one["folder"] for one in program.kept.chats.values()} == folders, "all was saved")
 
 
 def test_delete_can_be_undone(filled: Page, program: FakeProgram) -> None:
@@ -168,7 +156,7 @@ def test_delete_can_be_undone(filled: Page, program: FakeProgram) -> None:
     choose(filled, "Whales", "Delete")
     expect(row_of(filled, "Whales")).to_have_count(0)
     expect(filled.locator(".message")).to_have_count(0)
-    assert len(program.kept.chats) == 3
+    until(lambda: len(program.kept.chats) == 3, "the chat was deleted")
     top_px = filled.locator("#composer").evaluate("box => box.getBoundingClientRect().top")
     assert filled.locator("#toast").evaluate("box => box.getBoundingClientRect().bottom") <= top_px
     filled.locator("#toast").get_by_role("button", name="Undo").click()
@@ -264,6 +252,32 @@ def test_what_could_not_be_saved_is_not_replaced_by_what_is_kept(chat: Page, pro
     until(lambda: program.kept.only_chat()["messages"][1]["content"] == "One two", "the rest was saved")
     expect(answer(chat).locator(".prose")).to_have_text("One two")
     expect_state(chat, "done")
+
+
+def test_what_could_not_be_saved_is_saved_when_the_page_is_closed(chat: Page, program: FakeProgram) -> None:
+    program.reply = ["One ", "two"]
+    program.gate.clear()
+    send(chat, "Count")
+    until(lambda: bool(program.kept.saves), "the beginning was saved")
+    program.kept.refusal = (507, "the disk is full")
+    program.gate.set()
+    expect_state(chat, "done")
+    expect(chat.locator("#chats-note")).to_contain_text("could not be saved: the disk is full")
+    program.kept.refusal = None
+    chat.goto("about:blank")
+    until(lambda: program.kept.only_chat()["messages"][1]["content"] == "One two", "the rest was saved")
+    assert program.kept.only_chat()["messages"][1]["state"] == "done"
+
+
+def test_an_answer_that_the_closing_page_breaks_off_is_kept_as_stopped(chat: Page, program: FakeProgram) -> None:
+    program.reply = ["One ", "two"]
+    program.gate.clear()
+    send(chat, "Count")
+    until(lambda: bool(program.kept.saves), "the beginning was saved")
+    expect(answer(chat).locator(".prose")).to_contain_text("One")
+    chat.goto("about:blank")
+    until(lambda: program.kept.saves[-1]["state"] == "stopped", "the end was saved")
+    assert program.kept.only_chat()["messages"][1]["content"] == "One "
 
 
 def test_what_could_not_be_saved_is_told_and_saved_later(chat: Page, program: FakeProgram) -> None:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.browser import TIMEOUT_MS
-from tests.web.page_driver import expect_state, send
+from tests.web.page_driver import expect_state, send, until
 from tests.web.test_locales import LOCALES
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def test_language_can_be_changed_at_once_and_is_remembered(chat: Page, program: 
     chat.reload()
     expect(chat.locator("#composer-input")).to_have_attribute("placeholder", LOCALES["de"]["composer.placeholder"])
     expect(chat.locator("html")).to_have_attribute("lang", "de")
-    assert program.kept.preferences["language"] == "de"
+    until(lambda: program.kept.preferences.get("language") == "de", "the language was saved")
 
 
 def test_another_browser_knows_language_theme_and_size(chat: Page, server: FakeServer, program: FakeProgram) -> None:
@@ -85,4 +85,4 @@ def test_theme_and_size_hold_at_once_and_from_the_first_frame_on(chat: Page, pro
     chat.route("**/health", lambda route: route.abort())
     chat.reload()
     assert chat.evaluate(brightness) < 50
-    assert program.kept.preferences == {"theme": "dark", "size": "huge"}
+    until(lambda: program.kept.preferences == {"theme": "dark", "size": "huge"}, "theme and size were saved")

@@ -137,7 +137,9 @@ export class Workspace {
 
   /** To be called when the page is about to close. */
   leave() {
-    for (const chat of this.#busy) this.#saver.lastWord(chat);
+    // What the closing page breaks off was stopped: no network error may be told and saved after the last word.
+    this.stopAll();
+    for (const chat of new Set([this.current, ...this.#busy, ...this.#saver.saving])) this.#saver.lastWord(chat);
   }
 
   /** Stops every answer. */

@@ -89,15 +89,15 @@ export class Saver {
   }
 
   /**
-   * Saves an open answer while the page is being closed.
+   * Saves the last answer while the page is being closed, if it is open or the store lacks something of it.
    * @param {Chat} chat
    */
   lastWord(chat) {
     const { last } = chat;
-    if (!last?.id || !chat.id || !isOpen(last)) return;
-    this.#store
-      .changeMessage(chat.id, last.id, { ...changingFields(last), state: "stopped" }, true)
-      .catch(() => undefined);
+    if (!last?.id || !chat.id) return;
+    if (!isOpen(last) && !this.#unsaved.has(last) && !this.#saving.has(chat)) return;
+    const state = isOpen(last) ? "stopped" : last.state;
+    this.#store.changeMessage(chat.id, last.id, { ...changingFields(last), state }, true).catch(() => undefined);
   }
 
   /**
