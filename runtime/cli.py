@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from packer.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, InputError, OutputError, PackerError
 from packer.standard_output import full_message, is_full, leave_output, print_utf8, tell, usage_message
 from runtime.options import make_options
+from runtime.restart import take_restart
 from runtime.timings import STARTED_VARIABLE, Timings
 from runtime.windows.windowed import log_path, print_to_log
 
@@ -239,6 +240,7 @@ def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
     from runtime.describe import DEVELOPMENT, show_model_info
     from runtime.llama.library import load_library
 
+    restart = take_restart(os.environ)
     timings: Timings = click.get_current_context().obj or Timings()
     timings.wanted, timings.as_json = options["timings"], options["json"]
     with timings.part("settings"):
@@ -268,6 +270,7 @@ def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
             data_directory=options["data_dir"],
             instance=instance,
             timings=timings,
+            restart=restart,
         )
     from runtime.session import open_session
 
@@ -278,6 +281,7 @@ def _run_model(contents: Contents | None, options: dict[str, Any]) -> int:
         version=version,
         environ=os.environ,
         timings=timings,
+        trouble=restart.trouble if restart else "",
     )
     return _run_terminal(session, options)
 
@@ -315,7 +319,10 @@ def _run_terminal(session: Session, options: dict[str, Any]) -> int:
             terminal.chat(session)
         else:
             prompt = _read_prompt(options["prompt"], raw=options["raw"])
+            # What came on standard input is gone.
+            session.recovery.may_restart = options["prompt"] != "-"
             terminal.answer_once(session, prompt, raw=options["raw"], token_ids=options["token_ids"])
+        session.recovery.ending()
     finally:
         session.close()
     return 0

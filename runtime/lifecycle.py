@@ -18,6 +18,7 @@ from runtime.browser import has_display, open_page
 from runtime.devices.report import LOOKING
 from runtime.history.history import LOCKED_OFF, SWITCHED_OFF, History, kept_in
 from runtime.report import say, say_fact
+from runtime.restart import Restart
 from runtime.server import WebServer, bind
 from runtime.session import Session, open_session
 from runtime.settings import choose_context
@@ -94,18 +95,32 @@ def serve(
     data_directory: Path | None = None,
     instance: Instance | None = None,
     timings: Timings | None = None,
+    restart: Restart | None = None,
 ) -> int:
-    """Run until told to stop; return the exit code. Raises PackerError when it can't start or the model can't load."""
+    """Run until told to stop; return the exit code. Raises PackerError when it can't start or the model can't load.
+
+    After a ``restart`` it goes on where the program before it listened, whose page need not be opened again.
+    """
+    restart = restart or Restart(trouble="")
     timings = timings or Timings()
     stop = StopSignal()
     stop.install()
-    listener = bind(settings.port, explicit=settings.port_is_explicit)
+    listener = bind(restart.port or settings.port, explicit=settings.port_is_explicit)
     timings.event("port open")
 
     with timings.part("session"):
         session = open_session(
-            library, settings, source, version=version, environ=environ, on_quit=stop.set, timings=timings
+            library,
+            settings,
+            source,
+            version=version,
+            environ=environ,
+            on_quit=stop.set,
+            timings=timings,
+            trouble=restart.trouble,
         )
+    session.recovery.port = listener.port
+    session.recovery.page_is_open = restart.page_is_open
     session.service.facts.address = listener.address
     if instance is not None:
         session.service.facts.instance = instance.id
@@ -127,7 +142,9 @@ def serve(
                 timings.tell()
                 if not announced:
                     _announce_device(session)
-                open_browser(listener.address, settings, environ)
+                if not restart.page_is_open:
+                    open_browser(listener.address, settings, environ)
+                session.recovery.page_is_open = True
             while not stop.wait(POLL_S):
                 pass
         finally:
@@ -203,6 +220,7 @@ def open_browser(address: str, settings: Settings, environ: Mapping[str, str]) -
 
 def _shut_down(session: Session, server: WebServer) -> None:
     """Stop generating, let the last answers go out, close the server: two seconds at most."""
+    session.recovery.ending()
     session.engine.stop(STOP_TIMEOUT_S)
     time.sleep(ANSWER_GRACE_S)
     server.close(ANSWER_GRACE_S)

@@ -136,7 +136,7 @@ class ModelLoader:
         while (attempt := self._next_attempt(attempts)) is not None:
             free_bytes = _unlimited if attempt.everything_on_device else self._free_bytes
             try:
-                with self._placing.guard(attempt):
+                with self._placing.guard(self._library, attempt):
                     runner = self._load(attempt.placement, progress, free_bytes)
             except (InputError, MachineError, DecodeError) as error:
                 if not attempt.on_device or not progress(0.0):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runtime.chat_service import ChatService, Facts
 from runtime.cpu import ThreadChoice, choose_threads, cpu_model, usable_cpus
 from runtime.devices.report import LOOKING
-from runtime.devices.setup import model_placing
+from runtime.devices.setup import model_placing, own_recovery
 from runtime.engine.engine import Engine
 from runtime.llama.library import describe_cpu_variant
 from runtime.loading import ModelLoader
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from runtime.bundle import ModelSource
     from runtime.devices.attempts import ModelPlacing
+    from runtime.devices.recovery import Recovery
     from runtime.devices.report import DeviceReport
     from runtime.llama.library import CpuVariant, Library
     from runtime.settings import Settings
@@ -30,7 +32,7 @@ SMALL_MODEL = "a model this small gains nothing from more"
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A run in progress."""
+    """A run in progress; ``trouble`` with devices, if any, was told by the program before this one."""
 
     library: Library
     loader: ModelLoader
@@ -39,10 +41,13 @@ class Session:
     threads: ThreadChoice
     variant: CpuVariant
     device: str
+    recovery: Recovery
+    trouble: str
 
     def close(self) -> None:
         """End the engine, free the model and silence the native libraries."""
         self.engine.stop()
+        self.recovery.ended()
         self.library.silence()
 
 
@@ -55,12 +60,18 @@ def open_session(
     environ: Mapping[str, str],
     on_quit: Callable[[], None] = lambda: None,
     timings: Timings,
+    trouble: str = "",
 ) -> Session:
-    """Prepare everything; the model loads once the engine is started. Raises InputError for a GPU that can't be had."""
+    """Prepare everything; the model loads once the engine is started.
+
+    ``trouble`` with devices, in the program that this one was started in place of, has the CPU compute.
+    Raises InputError for a GPU that can't be had.
+    """
     variant = describe_cpu_variant(library)
     threads = _threads(settings.threads, int(source.description["size_bytes"]))
     device = cpu_model()
-    placing = placing_for(settings, source, environ=environ)
+    recovery = own_recovery(environ, sys.argv[1:])
+    placing = placing_for(settings, source, environ=environ, recovery=recovery, trouble=trouble)
     loader = ModelLoader(
         library,
         source.file,
@@ -76,7 +87,7 @@ def open_session(
         context_shift=settings.context_shift,
         repack=wants_repacking(settings.repack, int(source.description["size_bytes"]), available_bytes()),
     )
-    engine = Engine(loader.load, on_first_token=timings.first_token)
+    engine = Engine(loader.load, on_first_token=timings.first_token, on_failure=recovery.consider)
     facts = _facts(source, placing.without_device() or LOOKING, variant, threads, version)
 
     def set_device(report: DeviceReport) -> None:
@@ -98,6 +109,8 @@ def open_session(
         threads=threads,
         variant=variant,
         device=device,
+        recovery=recovery,
+        trouble=trouble,
     )
 
 
@@ -115,11 +128,24 @@ def _facts(
     )
 
 
-def placing_for(settings: Settings, source: ModelSource, *, environ: Mapping[str, str]) -> ModelPlacing:
+def placing_for(
+    settings: Settings,
+    source: ModelSource,
+    *,
+    environ: Mapping[str, str],
+    recovery: Recovery | None = None,
+    trouble: str = "",
+) -> ModelPlacing:
     """Make what chooses where the model is computed. Raises InputError for a GPU that this file can't use."""
     threads = _threads(settings.threads, int(source.description["size_bytes"]))
     return model_placing(
-        environ, wanted=settings.gpu, layers=settings.gpu_layers, num_threads=threads.count, cpu=cpu_model()
+        environ,
+        wanted=settings.gpu,
+        layers=settings.gpu_layers,
+        num_threads=threads.count,
+        cpu=cpu_model(),
+        recovery=recovery,
+        trouble=trouble,
     )
 
 

@@ -29,12 +29,15 @@ def wait_for_model(session: Session, stream: TextIO | None = None) -> None:
     while (status := session.engine.wait_loaded(POLL_S)).state == "loading":
         if shows:
             say(f"\rloading the model: {status.progress:.0%}", target, end="")
+    # From here on starting again would say things twice.
+    session.recovery.may_restart = False
     if shows:
         say("\r\x1b[K", target, end="")
     if status.error is not None:
         raise status.error
     device = session.service.facts.device
-    if plain_choice(session.service.settings.gpu) not in {AUTO, OFF} and device["backend"] == "cpu":
+    is_asked_for = plain_choice(session.service.settings.gpu) not in {AUTO, OFF}
+    if is_asked_for and device["backend"] == "cpu" and not session.trouble:
         say(f"The CPU computes: {device['why']}", target)
 
 

@@ -18,6 +18,8 @@
  *   LD_LIBRARY_PATH              where the libraries of that choice are
  * and on Windows
  *   PACKER_WINDOWED              1 when there is no console to print to
+ *   PACKER_RESTART_PIPE          a handle, as a number: what the runtime writes there before it ends, it finds in
+ *                                PACKER_RESTART when it is started once more
  * Returns (false, with the reason) only when that failed.
  */
 bool execute_runtime(const struct bundle *bundle, const char *runtime_path, int num_arguments, char *const *arguments,

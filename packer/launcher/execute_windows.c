@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define PROGRAM_NAME "chat.exe"
+#define RESTART_TEXT_BYTES 4096
 
 static bool set_variable(const wchar_t *name, const char *value, struct failure *failure)
 {
@@ -63,6 +64,43 @@ static BOOL WINAPI leave_to_runtime(DWORD event)
     return TRUE;
 }
 
+/* What the runtime writes here, it wants to find in its environment when it is started once more: see execute.h. */
+struct restart_pipe {
+    HANDLE read;
+    HANDLE write;
+};
+
+/* Without a pipe the runtime is just not started again. */
+static struct restart_pipe make_restart_pipe(void)
+{
+    struct restart_pipe pipe = {NULL, NULL};
+    if (CreatePipe(&pipe.read, &pipe.write, NULL, RESTART_TEXT_BYTES) &&
+        SetHandleInformation(pipe.write, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT)) {
+        wchar_t number[24];
+        swprintf(number, sizeof number / sizeof *number, L"%llu", (unsigned long long)(uintptr_t)pipe.write);
+        SetEnvironmentVariableW(L"PACKER_RESTART_PIPE", number);
+    }
+    return pipe;
+}
+
+/* Whether the runtime, which has ended, wants to be started again; its words are in the environment then. */
+static bool wants_restart(struct restart_pipe pipe)
+{
+    char text[RESTART_TEXT_BYTES + 1];
+    DWORD available = 0;
+    DWORD size = 0;
+    if (pipe.read == NULL || !PeekNamedPipe(pipe.read, NULL, 0, NULL, &available, NULL) || available == 0 ||
+        available > RESTART_TEXT_BYTES || !ReadFile(pipe.read, text, available, &size, NULL)) {
+        return false;
+    }
+    text[size] = '\0';
+    wchar_t *wide = wide_from_utf8(text);
+    bool done = SetEnvironmentVariableW(L"PACKER_RESTART", wide);
+    free(wide);
+    SetEnvironmentVariableW(L"PACKER_RESTART_PIPE", NULL); /* once is enough */
+    return done;
+}
+
 /* Start the program with our own command line, suspended until it is in the job. */
 static bool start(const wchar_t *program, PROCESS_INFORMATION *child)
 {
@@ -84,6 +122,24 @@ static bool start(const wchar_t *program, PROCESS_INFORMATION *child)
     return done;
 }
 
+/* Run the program to its end; false when it can't be started. */
+static bool run(const wchar_t *program, HANDLE job, DWORD *exit_code)
+{
+    PROCESS_INFORMATION child = {0};
+    if (!start(program, &child)) {
+        return false;
+    }
+    if (job != NULL) {
+        AssignProcessToJobObject(job, child.hProcess);
+    }
+    ResumeThread(child.hThread);
+    WaitForSingleObject(child.hProcess, INFINITE);
+    GetExitCodeProcess(child.hProcess, exit_code);
+    CloseHandle(child.hThread);
+    CloseHandle(child.hProcess);
+    return true;
+}
+
 bool execute_runtime(const struct bundle *bundle, const char *runtime_path, int num_arguments, char *const *arguments,
                      struct failure *failure)
 {
@@ -93,29 +149,29 @@ bool execute_runtime(const struct bundle *bundle, const char *runtime_path, int 
         return false;
     }
     char *shown = format_text("%s\\" PROGRAM_NAME, runtime_path);
-    wchar_t *program = wide_from_utf8(shown);
-    wchar_t *long_program = wide_long_path(shown);
+    wchar_t *usual_path = wide_from_utf8(shown);
+    wchar_t *long_path = wide_long_path(shown);
+    const wchar_t *program = wcslen(usual_path) < MAX_PATH ? usual_path : long_path;
     HANDLE job = make_job();
-    PROCESS_INFORMATION child = {0};
+    struct restart_pipe pipe = make_restart_pipe();
+    DWORD exit_code = EXIT_CODE_MACHINE;
     SetConsoleCtrlHandler(leave_to_runtime, TRUE);
     trace("executing %s", shown);
-    if (!start(wcslen(program) < MAX_PATH ? program : long_program, &child)) {
+    bool started = run(program, job, &exit_code);
+    if (started && wants_restart(pipe)) {
+        trace("executing %s again", shown);
+        started = run(program, job, &exit_code);
+    }
+    if (!started) {
         fail(failure, FAILURE_MACHINE,
              "can't start %s: %s. If a security policy forbids programs there, name another directory with "
              "PACKER_CACHE_DIR; if the file is broken, delete %s and start again.",
              shown, disk_error_text((disk_error)GetLastError()), runtime_path);
         free(shown);
-        free(program);
-        free(long_program);
+        free(usual_path);
+        free(long_path);
         return false;
     }
-    if (job != NULL) {
-        AssignProcessToJobObject(job, child.hProcess);
-    }
-    ResumeThread(child.hThread);
-    WaitForSingleObject(child.hProcess, INFINITE);
-    DWORD exit_code = EXIT_CODE_MACHINE;
-    GetExitCodeProcess(child.hProcess, &exit_code);
     console_pause_after(exit_code);
     ExitProcess(exit_code);
 }

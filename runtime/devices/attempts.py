@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runtime.devices.choice import DeviceChooser
     from runtime.devices.device import Device
     from runtime.devices.fit import Plan
+    from runtime.devices.recovery import Recovery
     from runtime.devices.report import DeviceReport
     from runtime.llama.library import Library
     from runtime.llama.model import ModelFile
@@ -54,6 +55,7 @@ class Attempt:
 
     placement: Placement
     report: DeviceReport
+    devices: tuple[Device, ...] = ()
     key: str = ""
 
     @property
@@ -85,6 +87,7 @@ class ModelPlacing:
             return
         chosen = self.chooser.choose(library)
         if isinstance(chosen, NoDevice):
+            self.recovery.not_in_use()
             yield Attempt(placement=in_memory, report=cpu_report(self.cpu, chosen.why))
             return
         sizes = read_sizes(library, file)
@@ -124,21 +127,28 @@ class ModelPlacing:
             return cpu_report(self.cpu, _does_not_fit(devices, rooms))
         return gpu_report(devices, plan, sizes.num_layers, reasons=[why])
 
+    @property
+    def recovery(self) -> Recovery:
+        """What watches over the use of devices."""
+        return self.chooser.recovery
+
     @contextlib.contextmanager
-    def guard(self, attempt: Attempt) -> Iterator[None]:
-        """Surround an attempt, so that the next start knows when it ended the program."""
+    def guard(self, library: Library, attempt: Attempt) -> Iterator[None]:
+        """Surround an attempt, so that one which ends or stalls the program is followed by the CPU."""
         if not attempt.on_device:
+            self.recovery.not_in_use()
             yield
             return
         memory = self.chooser.memory
-        with memory.trying(attempt.key):
+        with memory.trying(attempt.key), self.recovery.loading(library, attempt.devices):
             yield
         memory.succeeded(attempt.key)
+        self.recovery.in_use()
 
     def _rooms(self, library: Library, chosen: ChosenDevices) -> list[Room]:
         """Ask for the memory of every device; what a device reports beyond its size does not count."""
         rooms = []
-        with self.chooser.memory.trying(chosen.key):
+        with self.chooser.memory.trying(chosen.key), self.recovery.loading(library, chosen.devices):
             for device, pointer in zip(chosen.devices, chosen.pointers, strict=True):
                 free, total = device_memory(library, pointer)
                 rooms.append(Room(free_bytes=min(free, total, device.total_bytes), total_bytes=total))
@@ -186,5 +196,6 @@ def _on_devices(chosen: ChosenDevices, plan: Plan, sizes: ModelSizes, *, tried: 
     return Attempt(
         placement=placement,
         report=gpu_report(chosen.devices, plan, sizes.num_layers, reasons=reasons),
+        devices=chosen.devices,
         key=chosen.key,
     )

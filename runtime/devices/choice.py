@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from packer.errors import InputError
 from runtime.devices.device import BACKEND_NAMES
 from runtime.devices.ggml import describe_device, device_memory, device_pointers, load_backend
 from runtime.devices.memory import ABRUPT_ENDS, key_of
+from runtime.devices.recovery import Recovery, crash_key, unguarded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,13 +65,18 @@ class _Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceChooser:
-    """Chooses for one run. ``backends`` are the libraries that this file brings, by the backend's name."""
+    """Chooses for one run. ``backends`` are the libraries that this file brings, by the backend's name.
+
+    ``trouble`` is what became of devices in the program that this one was started in place of: then it is the CPU.
+    """
 
     wanted: str
     backends: Mapping[str, Path]
     probe: Probe
     comparison: Comparison
     memory: ResultMemory
+    recovery: Recovery = field(default_factory=unguarded)
+    trouble: str = ""
 
     def choose(self, library: Library) -> ChosenDevices | NoDevice:
         """Choose, and load the backend of the devices. Raises InputError when what is asked for can't be had here."""
@@ -125,6 +131,8 @@ class DeviceChooser:
         """Say why no driver needs to be asked; empty where one does."""
         if self.wanted == OFF:
             return GPU_OFF
+        if self.trouble:
+            return self.trouble
         return "" if self.backends else NO_GPU
 
     def check_wanted(self) -> None:
@@ -158,6 +166,8 @@ class DeviceChooser:
                 reasons += texts
             elif self.memory.abrupt_ends(_key(winners)) >= ABRUPT_ENDS:
                 reasons.append(f"{winners[0]}: the last starts with it ended abruptly; --gpu {backend} tries again")
+            elif crash := self.memory.recall_believed(crash_key(winners)):
+                reasons.append(f"{crash['problem']}; that came more than once; --gpu {backend} tries again")
             else:
                 return _Candidate(devices=winners, finding=finding, why=texts[0])
         return NoDevice(why="; ".join(reasons) or NO_GPU)
@@ -210,6 +220,10 @@ class DeviceChooser:
         """Load the backend into this process and find the devices in it again; ``None`` when they are not there."""
         for name, value in found.finding.variables:
             os.environ[name] = value
+        with self.recovery.loading(library, found.devices):
+            return self._found_again(library, found)
+
+    def _found_again(self, library: Library, found: _Candidate) -> ChosenDevices | None:
         backend = found.devices[0].backend
         registry = load_backend(library, self.backends[backend])
         pointers = device_pointers(library, registry) if registry else []

@@ -73,6 +73,13 @@ class ResultMemory:
             scratch.write_text(json.dumps(value), encoding="utf-8")
             scratch.replace(path)
 
+    def forget(self, key: str) -> None:
+        """Forget the answer under ``key``."""
+        path = self._path(key, "json")
+        if path is not None:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
     def abrupt_ends(self, key: str) -> int:
         """Return how often in a row a process ended while it did what :meth:`trying` marks."""
         path = self._path(key, "trying")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from packer.errors import MachineError
 from runtime.devices.attempts import ModelPlacing
-from runtime.devices.child import default_runner
+from runtime.devices.child import default_runner, own_command
 from runtime.devices.choice import DeviceChooser, plain_choice
 from runtime.devices.comparison import Comparison
 from runtime.devices.device import BACKEND_NAMES
@@ -15,11 +15,13 @@ from runtime.devices.drivers import driver_identity
 from runtime.devices.memory import default_memory
 from runtime.devices.patience import Patience
 from runtime.devices.probe import Probe
+from runtime.devices.recovery import Recovery, unguarded
 from runtime.llama import native
 from runtime.llama.library import library_directory
+from runtime.restart import Restarter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 FOLDER = "gpu"
@@ -40,8 +42,26 @@ def own_backends() -> dict[str, Path]:
         return {}
 
 
-def model_placing(environ: Mapping[str, str], *, wanted: str, layers: int, num_threads: int, cpu: str) -> ModelPlacing:
-    """Make what chooses devices for a model. Raises InputError when ``wanted`` is a backend that is not here."""
+def own_recovery(environ: Mapping[str, str], arguments: Sequence[str]) -> Recovery:
+    """Make what starts this program, which was started with ``arguments``, again on the CPU."""
+    restarter = Restarter(command=[*own_command(environ), *arguments], environ=default_runner(environ).environ)
+    return Recovery(restarter=restarter, memory=default_memory(environ))
+
+
+def model_placing(
+    environ: Mapping[str, str],
+    *,
+    wanted: str,
+    layers: int,
+    num_threads: int,
+    cpu: str,
+    recovery: Recovery | None = None,
+    trouble: str = "",
+) -> ModelPlacing:
+    """Make what chooses devices for a model; ``trouble`` with devices has the CPU chosen.
+
+    Raises InputError when ``wanted`` is a backend that is not here.
+    """
     backends = own_backends()
     runner, memory = default_runner(environ), default_memory(environ)
     identity = functools.cache(lambda: driver_identity(environ))
@@ -54,6 +74,8 @@ def model_placing(environ: Mapping[str, str], *, wanted: str, layers: int, num_t
             runner=runner, memory=memory, identity=identity, num_threads=num_threads, cpu=cpu, patience=patience
         ),
         memory=memory,
+        recovery=recovery or unguarded(),
+        trouble=trouble,
     )
     chooser.check_wanted()
     return ModelPlacing(chooser=chooser, layers=layers, cpu=cpu)

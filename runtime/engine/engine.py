@@ -103,13 +103,15 @@ class Engine:
         *,
         max_waiting: int = MAX_WAITING,
         on_first_token: Callable[[], None] = lambda: None,
+        on_failure: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
         """Prepare; nothing happens before :meth:`start`. ``load`` reports progress and stops when told ``False``.
 
-        ``on_first_token`` is called once, by the engine's thread.
+        ``on_first_token`` is called once, ``on_failure`` with an error that nobody foresaw, by the engine's thread.
         """
         self._load = load
         self._on_first_token = on_first_token
+        self._on_failure = on_failure
         self._max_waiting = max_waiting
         self._condition = threading.Condition()
         self._waiting: deque[ChatSequence] = deque()
@@ -276,6 +278,7 @@ class Engine:
                 self._take_back(worker)
                 self._embed(worker)
         except Exception as error:  # thread boundary: nobody above could see it
+            self._on_failure(error)
             _LOG.exception("the engine stopped unexpectedly")
             self._set_status("failed", error)
         finally:
@@ -289,6 +292,7 @@ class Engine:
             runner = self._load(self._report_progress)
         except Exception as error:  # thread boundary: kept for whoever asks
             if not isinstance(error, PackerError):
+                self._on_failure(error)
                 _LOG.exception("loading the model failed unexpectedly")
             self._set_status("stopped" if self._stopping else "failed", error)
             return None

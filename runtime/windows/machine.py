@@ -51,13 +51,26 @@ def process_memory() -> dict[str, int] | None:
 
     Windows does not count mapped pages by themselves: they are what the working set holds beyond private memory.
     """
+    found = _process_memory()
+    if found is None:
+        return None
+    return {"own_bytes": int(found.private), "mapped_bytes": max(0, int(found.working_set) - int(found.private))}
+
+
+def page_faults() -> int:
+    """How often this process needed a page of memory that it did not have, since it began; 0 where unsaid."""
+    found = _process_memory()
+    return int(found.page_faults) if found else 0
+
+
+def _process_memory() -> _ProcessMemory | None:
     kernel = ctypes.WinDLL("kernel32")
     kernel.GetCurrentProcess.restype = wintypes.HANDLE
     kernel.K32GetProcessMemoryInfo.argtypes = [wintypes.HANDLE, ctypes.c_void_p, wintypes.DWORD]
     found = _ProcessMemory(length=ctypes.sizeof(_ProcessMemory))
     if not kernel.K32GetProcessMemoryInfo(kernel.GetCurrentProcess(), ctypes.byref(found), ctypes.sizeof(found)):
         return None
-    return {"own_bytes": int(found.private), "mapped_bytes": max(0, int(found.working_set) - int(found.private))}
+    return found
 
 
 def available_memory_bytes() -> int | None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +18,18 @@ from tests.support import program, wine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlakyDriver:
+    """A Vulkan driver that misbehaves once ``trigger`` holds a letter; in children of the program it never does."""
+
+    manifest: Path
+    trigger: Path
+
+    def environment(self) -> dict[str, str]:
+        """Variables that make it the only driver."""
+        return {"VK_DRIVER_FILES": str(self.manifest), "VK_ICD_FILENAMES": str(self.manifest)}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,6 +54,31 @@ def windows_runtime(built_runtime: None) -> None:
     """Build the runtime for Windows as well."""
     done = program.packer("runtimes", "build", WINDOWS)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def with_vulkan(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model packed with the Vulkan backend, which a model of its size does not get by default."""
+    output = tmp_path_factory.mktemp("gpu") / "chat"
+    done = program.packer("build", tiny_model, "-o", output, "--title", "Tiny", "--gpu", "vulkan")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\(GPU: vulkan \d+\.\d MB\)", done.stdout)
+    return output
+
+
+@pytest.fixture(scope="session")
+def flaky_driver(built_runtime: None, tmp_path_factory: pytest.TempPathFactory) -> FlakyDriver:
+    """Compiles ``tests/support/flaky_driver.c``."""
+    directory = tmp_path_factory.mktemp("flaky")
+    source, trigger = Path(__file__).parent.parent / "support" / "flaky_driver.c", directory / "trigger"
+    zig = build_environment(default_build_cache(), lambda _text: None).zig
+    defined = [f'-DTRIGGER="{trigger}"', '-DREAL_DRIVER="libvulkan_lvp.so"', "-D_GNU_SOURCE"]
+    warnings = ["-Wall", "-Wextra", "-Werror"]
+    process.run([zig, "cc", "-shared", "-fPIC", *warnings, *defined, source, "-o", directory / "libflaky.so"])
+    manifest = directory / "flaky.json"
+    icd = {"library_path": str(directory / "libflaky.so"), "api_version": "1.3.0"}
+    manifest.write_text(json.dumps({"file_format_version": "1.0.0", "ICD": icd}))
+    return FlakyDriver(manifest=manifest, trigger=trigger)
 
 
 @pytest.fixture

@@ -19,16 +19,6 @@ LARGEST_BACKEND_BYTES = 15_000_000
 ASK = ("-p", "Hello", "--max-tokens", "3", "--temperature", "0")
 
 
-@pytest.fixture(scope="module")
-def with_vulkan(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny model packed with the Vulkan backend, which a model of its size does not get by default."""
-    output = tmp_path_factory.mktemp("gpu") / "chat"
-    done = program.packer("build", tiny_model, "-o", output, "--title", "Tiny", "--gpu", "vulkan")
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"\(GPU: vulkan \d+\.\d MB\)", done.stdout)
-    return output
-
-
 @pytest.fixture
 def gpu(with_vulkan: Path, runtime_cache: Path) -> program.Launcher:
     """Starts it in a bare environment."""

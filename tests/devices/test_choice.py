@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +18,7 @@ from runtime.devices.choice import ChosenDevices, DeviceChooser, NoDevice, _key,
 from runtime.devices.device import Device
 from runtime.devices.memory import ResultMemory
 from runtime.devices.probe import Finding
+from runtime.devices.recovery import crash_key
 from runtime.devices.tasks import refusal
 
 if TYPE_CHECKING:
@@ -200,6 +202,27 @@ def test_a_device_that_ended_two_starts_is_left_alone(tmp_path: Path) -> None:
     assert chosen.preview()[0] == ()
     memory.succeeded(_key((CARD,)))
     assert chosen.preview()[0] == (CARD,)
+
+
+def test_a_device_that_crashed_twice_is_left_alone_for_a_day(tmp_path: Path) -> None:
+    memory = ResultMemory(directory=tmp_path)
+    chosen = chooser("auto", CARD, verdicts={CARD.description: WINS}, memory=memory)
+    problem = f"{CARD}: the driver crashed (SIGABRT) while it was in use"
+    for count in (1, 2):
+        memory.remember_trouble(crash_key((CARD,)), {"problem": problem})
+        devices, why = chosen.preview()
+        assert bool(devices) == (count == 1)
+    assert why == f"{problem}; that came more than once; --gpu vulkan tries again"
+    assert replace(chosen, wanted="vulkan").preview()[0] == (CARD,)
+    (answer,) = tmp_path.glob("*.json")
+    os.utime(answer, (time.time() - 25 * 3600,) * 2)
+    assert chosen.preview()[0] == (CARD,)
+
+
+def test_after_a_crash_the_program_is_started_again_without_devices() -> None:
+    chosen = replace(chooser("vulkan", CARD), trouble="RX 6700 (Vulkan): the driver crashed")
+    assert chosen.why_not_even_ask() == "RX 6700 (Vulkan): the driver crashed"
+    assert chosen.choose(cast("Any", None)) == NoDevice(why="RX 6700 (Vulkan): the driver crashed")
 
 
 def test_a_card_that_wins_is_left_alone_whatever_stands_beside_it(tmp_path: Path) -> None:

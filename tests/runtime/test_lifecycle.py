@@ -17,9 +17,12 @@ from packer.errors import InputError
 from runtime import lifecycle
 from runtime.bundle import ModelSource
 from runtime.cpu import ThreadChoice
+from runtime.devices.recovery import unguarded
 from runtime.engine.engine import Engine
 from runtime.llama.library import CpuVariant
 from runtime.llama.model import ModelFile
+from runtime.restart import Restart
+from tests.support.program import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +46,11 @@ def run(monkeypatch: pytest.MonkeyPatch, service_for: Callable[..., Any], settin
     """Runs :func:`lifecycle.serve` around a loader; ``then`` is called with the address once the page is there."""
 
     def serve(
-        load: Callable[..., Any], then: Callable[[str], None], environ: dict[str, str] | None = None, **changes: Any
+        load: Callable[..., Any],
+        then: Callable[[str], None],
+        environ: dict[str, str] | None = None,
+        restart: Restart | None = None,
+        **changes: Any,
     ) -> int:
         def open_session(*_: Any, version: str, environ: Any, on_quit: Callable[[], None], **_more: Any) -> Any:
             engine = Engine(load)
@@ -55,6 +62,7 @@ def run(monkeypatch: pytest.MonkeyPatch, service_for: Callable[..., Any], settin
                 threads=ThreadChoice(count=2, why="2 physical cores usable"),
                 variant=CpuVariant(name="haswell", features=("AVX2",)),
                 close=engine.stop,
+                recovery=unguarded(),
             )
 
         announced: list[threading.Thread] = []
@@ -79,7 +87,7 @@ def run(monkeypatch: pytest.MonkeyPatch, service_for: Callable[..., Any], settin
         try:
             library: Any = None
             chosen = settings(port=0, **changes)
-            return lifecycle.serve(library, chosen, SOURCE, version="0.1.0", environ=environ or {})
+            return lifecycle.serve(library, chosen, SOURCE, version="0.1.0", environ=environ or {}, restart=restart)
         finally:
             for thread in announced:
                 thread.join(5)
@@ -178,3 +186,23 @@ def test_the_browser_opens_when_there_is_a_display(
     assert run(lambda _progress: runner, stop_later, environ, browser=browser) == 0
     assert len(pages) == opened
     assert all(page.startswith("http://127.0.0.1:") for page in pages)
+
+
+@pytest.mark.parametrize(("page_is_open", "opened"), [(True, 0), (False, 1)])
+def test_a_program_that_was_started_again_goes_on_where_it_was(
+    run: Any, runner: Any, monkeypatch: pytest.MonkeyPatch, page_is_open: bool, opened: int
+) -> None:
+    pages: list[str] = []
+    port, addresses = free_port(), []
+    monkeypatch.setattr(lifecycle, "open_page", lambda url, _environ: pages.append(url))
+
+    def stop_later(address: str) -> None:
+        addresses.append(address)
+        wait_ready(address)
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    restart = Restart(trouble="GPU: it crashed", port=port, page_is_open=page_is_open)
+    assert run(lambda _progress: runner, stop_later, {"DISPLAY": ":0"}, restart, browser=True) == 0
+    assert addresses == [f"http://127.0.0.1:{port}"]
+    assert len(pages) == opened

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runtime import terminal
+from runtime.devices.recovery import unguarded
 from runtime.engine.engine import Engine
 from runtime.engine.errors import GenerationFailedError
 
@@ -22,7 +23,7 @@ def session(
 ) -> Iterator[Any]:
     engine = Engine(lambda _progress: runner)
     settings = getattr(request, "param", {})
-    yield SimpleNamespace(engine=engine, service=service_for(engine, **settings))
+    yield SimpleNamespace(engine=engine, service=service_for(engine, **settings), recovery=unguarded(), trouble="")
     assert engine.stop(5)
 
 

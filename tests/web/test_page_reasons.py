@@ -40,6 +40,10 @@ CARD_PROBLEMS = [
     "Radeon RX 6700 (Vulkan): too little of the model fits into 1,024 MiB of free memory",
     "Radeon RX 6700 (Vulkan): its memory ran out while the model was loaded",
     "Radeon RX 6700 (Vulkan): the last starts with it ended abruptly; --gpu vulkan tries again",
+    "Radeon RX 6700 (Vulkan): the driver crashed (SIGSEGV) while the model was loaded",
+    "Radeon RX 6700 (Vulkan): the driver did not answer for 6 s while the model was loaded",
+    "Radeon RX 6700 (Vulkan): the driver crashed (SIGABRT) while it was in use; that came more than once; "
+    "--gpu vulkan tries again",
     "Vulkan: the driver offers its devices no longer",
     "Vulkan: there was no time left to ask the driver",
     "Vulkan: device Radeon RX 6700, there was no time left to compare it with the CPU",

@@ -9,32 +9,39 @@ import { byId } from "../dom.js";
 import { number, t } from "../i18n.js";
 
 const POLL_MS = 300;
+const GONE_MS = 2000;
 
 /** @typedef {import("../api/program.js").Health} Health */
 
 /**
- * Waits until the model is loaded, showing progress. Resolves when it is; asks again on request after a failure.
+ * Waits until the model is loaded, showing progress. Resolves when it is; asks again on request after a failure, and by
+ * itself where nothing answers, since the program may be starting again.
  * @returns {Promise<void>}
  */
 export async function waitUntilReady() {
   const view = new StartupView();
   for (;;) {
     const health = await askHealth();
-    if (health.state === "ready") break;
-    view.show(health);
-    if (health.state === "failed") await view.retryAsked();
-    else await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    if (health?.state === "ready") break;
+    view.show(health ?? { state: "failed", message: t("startup.no_answer") });
+    if (health === null) await Promise.race([view.retryAsked(), passed(GONE_MS)]);
+    else await (health.state === "failed" ? view.retryAsked() : passed(POLL_MS));
   }
   view.hide();
 }
 
-/** @returns {Promise<Health>} */
+/** @returns {Promise<Health | null>} nothing where nothing answers */
 async function askHealth() {
   try {
     return await getHealth();
   } catch {
-    return { state: "failed", message: t("startup.no_answer") };
+    return null;
   }
+}
+
+/** @param {number} milliseconds */
+function passed(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 class StartupView {
