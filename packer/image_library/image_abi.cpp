@@ -41,11 +41,12 @@ namespace {
 constexpr int32_t ABI_VERSION = 2;
 constexpr const char * MARKER = "<__media__>";
 
-thread_local std::string last_error_line;
+// What upstream complained about while it did what it was asked for. The cause is the first thing that it says.
+thread_local std::string complaints;
 
 void keep_error(ggml_log_level level, const char * text, void *) {
     if (level == GGML_LOG_LEVEL_ERROR && text != nullptr) {
-        last_error_line = text;
+        complaints += text;
     }
 }
 
@@ -64,7 +65,7 @@ void report(const std::string & reason, char * error, size_t error_size) {
 // Runs body and returns what it gives, or NULL (or 0) with the reason when it throws.
 template <typename Body>
 auto guarded(char * error, size_t error_size, Body && body) -> decltype(body()) {
-    last_error_line.clear();
+    complaints.clear();
     try {
         return body();
     } catch (const std::bad_alloc &) {
@@ -96,7 +97,7 @@ Context load(const packer_images & images) {
     pictures::set_projector_offset(images.offset_bytes);
     Context context(mtmd_init_from_file(images.path.c_str(), images.model, params), mtmd_free);
     if (context == nullptr) {
-        throw std::runtime_error(last_error_line.empty() ? "llama.cpp gives no reason" : last_error_line);
+        throw std::runtime_error(complaints.empty() ? "llama.cpp gives no reason" : complaints);
     }
     if (!mtmd_support_vision(context.get())) {
         throw std::runtime_error("it reads sound, not pictures");
@@ -108,11 +109,12 @@ Context load(const packer_images & images) {
 Context load_again(packer_images & images) {
     try {
         return load(images);
-    } catch (const std::exception &) {
+    } catch (...) {
         if (images.device == nullptr) {
             throw;
         }
     }
+    complaints.clear();
     images.device = nullptr;
     return load(images);
 }
@@ -126,7 +128,7 @@ uint64_t memory_bytes(const char * path, bool with_compute) {
         total += size;
     }
     if (total == 0) {
-        throw std::runtime_error("it can't be measured: " + last_error_line);
+        throw std::runtime_error("it can't be measured: " + complaints);
     }
     return total;
 }
@@ -144,7 +146,7 @@ std::vector<float> encode(packer_images & images, const mtmd_input_chunk * chunk
     const float * rows = failure == 0 ? mtmd_get_output_embd(images.context.get()) : nullptr;
     if (rows == nullptr) {
         images.context.reset();
-        throw std::runtime_error("the projector failed on it: " + last_error_line);
+        throw std::runtime_error("the projector failed on it: " + complaints);
     }
     return {rows, rows + num_rows * static_cast<size_t>(llama_model_n_embd_inp(images.model))};
 }
@@ -216,7 +218,7 @@ packer_picture * packer_picture_read(packer_images * images, const uint8_t * fil
         const mtmd_input_text text{MARKER, std::strlen(MARKER), false, true};
         const mtmd_bitmap * bitmaps[] = {bitmap.get()};
         if (mtmd_tokenize(images->context.get(), picture->chunks.get(), &text, bitmaps, 1) != 0) {
-            throw std::runtime_error("the projector refuses it: " + last_error_line);
+            throw std::runtime_error("the projector refuses it: " + complaints);
         }
         const size_t count = mtmd_input_chunks_size(picture->chunks.get());
         for (size_t index = 0; index < count; index++) {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import program
+from tests.support.projectors import NUM_ROWS, data_url, png, write_projector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +82,28 @@ def test_asked_to_it_puts_every_layer_there(gpu: program.Launcher, launch: progr
     assert device["name"].startswith("GPU: llvmpipe")
     assert reply["usage"]["completion_tokens"] == 3
     assert launch.run(*ASK).returncode == gpu.run(*ASK, "--gpu", "llvmpipe", "--gpu-layers", "3").returncode == 0
+
+
+def test_pictures_are_read_where_the_model_is(tiny_model: Path, runtime_cache: Path, tmp_path: Path) -> None:
+    """The same scores as on the CPU, but for how a device rounds."""
+    write_projector(tmp_path / "mmproj.gguf")
+    build = ("build", tiny_model, "--mmproj", tmp_path / "mmproj.gguf", "-o", tmp_path / "chat", "--gpu", "vulkan")
+    assert program.packer(*build).returncode == 0
+    seeing = program.Launcher(tmp_path / "chat", runtime_cache)
+    picture = {"type": "image_url", "image_url": {"url": data_url(png((255, 20, 20)))}}
+    message = {"role": "user", "content": [picture, {"type": "text", "text": "What is it?"}]}
+    body = {"messages": [message], "max_tokens": 1, "temperature": 0, "logprobs": True}
+    scores = []
+    for choice in ("vulkan", "off"):
+        with seeing.serving("--gpu", choice) as server:
+            device = server.json("/health")["device"]
+            reply = server.json("/v1/chat/completions", body)
+        assert device["backend"] == {"vulkan": "vulkan", "off": "cpu"}[choice]
+        assert "pictures" not in device["why"]
+        assert reply["usage"]["prompt_tokens"] > NUM_ROWS
+        scores.append(reply["choices"][0]["logprobs"]["content"][0]["logprob"])
+    assert scores[0] == pytest.approx(scores[1], abs=0.01)
+    assert "pictures" not in seeing.run("--info", "--gpu", "vulkan").stdout.partition("Device")[2].partition("\n")[0]
 
 
 def test_without_a_usable_loader_it_starts_like_one_without_gpu_support(

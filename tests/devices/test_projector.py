@@ -160,7 +160,7 @@ def test_pictures_are_read_where_the_model_is_while_it_replies(
         reader.join()
         assert found == [first] * 20
         assert see(engine, RED)
-    assert projector.on_device
+        assert projector.on_device
     assert reports[0].layers == reports[0].num_layers
     assert "pictures" not in reports[0].why
 
@@ -180,7 +180,7 @@ def test_on_the_cpu_nothing_is_said_and_no_device_is_used(
     with RealEngine.started(library, tiny_model, placing=placing, **options) as engine:
         projector = engine.encoder._pictures._projector  # type: ignore[attr-defined]
         assert see(engine, RED)
-    assert not projector.on_device
+        assert not projector.on_device
     assert "pictures" not in reports[0].why
 
 
