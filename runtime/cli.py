@@ -230,7 +230,12 @@ def _device(contents: Contents, options: dict[str, Any]) -> DeviceReport | None:
         return known
     library = load_library()
     try:
-        demand = demand_of(settings.context_size, settings.kv_type, shift=settings.context_shift)
+        demand = demand_of(
+            settings.context_size,
+            settings.kv_type,
+            shift=settings.context_shift,
+            projector=contents.model.projector,
+        )
         return placing.preview(library, contents.model.file, demand)
     finally:
         library.silence()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from packer.errors import InputError, MachineError
 from runtime.devices.attempts import Demand
+from runtime.devices.report import PICTURES_NOT_LOADED
 from runtime.engine.embedding_runner import EmbeddingOnlyRunner
 from runtime.engine.model_runner import LlamaModelRunner
 from runtime.engine.scheduler import GROWTH_STEP
@@ -54,13 +55,13 @@ IDLE_SEQUENCES = 8
 """Sequences kept in the KV cache beyond those in work, for the beginnings they share with later requests."""
 
 
-def demand_of(context_size: int, kv_type: str, *, shift: bool) -> Demand:
+def demand_of(context_size: int, kv_type: str, *, shift: bool, projector: ModelFile | None = None) -> Demand:
     """Return what a model is to be loaded with.
 
     A KV cache of halves may shrink to eight bits where more of the model fits on a GPU so, unless chats are shifted.
     """
     kv_types = (kv_type, SMALLER_KV_TYPE) if kv_type == F16 and not shift else (kv_type,)
-    return Demand(context_size=context_size, batch_tokens=BATCH_TOKENS, kv_types=kv_types)
+    return Demand(context_size=context_size, batch_tokens=BATCH_TOKENS, kv_types=kv_types, projector=projector)
 
 
 def first_cells(least: int, prompts: Sequence[PromptState]) -> int:
@@ -124,6 +125,7 @@ class ModelLoader:
         self._prompts = prompts
         self._timings = timings or Timings()
         self._on_device = on_device
+        self._projector_left_device = False
         self.encoder: PromptEncoder | None = None
         self.context: ContextChoice | None = None
 
@@ -131,7 +133,7 @@ class ModelLoader:
         """Load everything, on a device if one is chosen and has room. Raises InputError or MachineError."""
         if self._placing is None:
             return self._load(Placement(kv_type=self._kv_type), progress, self._free_bytes)
-        demand = demand_of(self._context_size, self._kv_type, shift=self._context_shift)
+        demand = demand_of(self._context_size, self._kv_type, shift=self._context_shift, projector=self._projector)
         attempts = iter(self._placing.attempts(self._library, self._file, demand))
         while (attempt := self._next_attempt(attempts)) is not None:
             free_bytes = _unlimited if attempt.everything_on_device else self._free_bytes
@@ -143,7 +145,8 @@ class ModelLoader:
                     raise
                 _LOG.info("%s: %s", attempt.report.name, error)
                 continue
-            self._on_device(attempt.report)
+            lost = self._projector_left_device
+            self._on_device(attempt.report.also(PICTURES_NOT_LOADED) if lost else attempt.report)
             return runner
         raise RuntimeError("there was no attempt on the CPU")
 
@@ -163,7 +166,7 @@ class ModelLoader:
             first_size = min(choice.size_tokens, first_cells(self._first_cells, prompts))
             _check_memory(model, first_size, placement.kv_type, free_bytes())
             if self._projector is not None and model.can_generate:
-                projector = Projector(model, self._projector, num_threads=self._num_threads)
+                projector = self._open_projector(model, self._projector, placement.projector_device)
             with self._timings.part("chat template"):
                 encoder = LlamaPromptEncoder(model, PictureReader(projector) if projector is not None else None)
             embedder = self._embedder(model, choice.size_tokens)
@@ -224,6 +227,18 @@ class ModelLoader:
             model.close()
             raise
         return model
+
+    def _open_projector(self, model: Model, file: ModelFile, device: int | None) -> Projector:
+        """Load the projector, on the CPU where the device does not take it. Raises InputError or MachineError."""
+        self._projector_left_device = False
+        if device is not None:
+            try:
+                return Projector(model, file, num_threads=self._num_threads, device=device)
+            except InputError as error:
+                _LOG.info("%s", error)
+        projector = Projector(model, file, num_threads=self._num_threads)
+        self._projector_left_device = device is not None
+        return projector
 
     def _embedder(self, model: Model, context_tokens: int) -> LlamaEmbedder | None:
         """Prepare embeddings, ``None`` for a chat model that gives none. Raises InputError for one of no use here."""

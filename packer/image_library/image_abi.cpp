@@ -14,11 +14,15 @@
 #include "mtmd.h"
 #include "upstream.h"
 
-struct packer_images {
-    mtmd_context * context = nullptr;
-    int32_t row_size = 0;
+using Context = std::unique_ptr<mtmd_context, void (*)(mtmd_context *)>;
 
-    ~packer_images() { mtmd_free(context); }
+struct packer_images {
+    std::string path;
+    uint64_t offset_bytes;
+    const llama_model * model;
+    ggml_backend_dev_t device;  // NULL: the CPU
+    int32_t num_threads;
+    Context context{nullptr, mtmd_free};
 };
 
 struct packer_picture {
@@ -34,14 +38,15 @@ struct packer_picture {
 
 namespace {
 
-constexpr int32_t ABI_VERSION = 1;
+constexpr int32_t ABI_VERSION = 2;
 constexpr const char * MARKER = "<__media__>";
 
-thread_local std::string last_error_line;
+// What upstream complained about while it did what it was asked for. The cause is the first thing that it says.
+thread_local std::string complaints;
 
 void keep_error(ggml_log_level level, const char * text, void *) {
     if (level == GGML_LOG_LEVEL_ERROR && text != nullptr) {
-        last_error_line = text;
+        complaints += text;
     }
 }
 
@@ -57,10 +62,10 @@ void report(const std::string & reason, char * error, size_t error_size) {
     error[count] = '\0';
 }
 
-// Runs body and returns what it gives, or NULL with the reason when it throws.
+// Runs body and returns what it gives, or NULL (or 0) with the reason when it throws.
 template <typename Body>
 auto guarded(char * error, size_t error_size, Body && body) -> decltype(body()) {
-    last_error_line.clear();
+    complaints.clear();
     try {
         return body();
     } catch (const std::bad_alloc &) {
@@ -70,7 +75,80 @@ auto guarded(char * error, size_t error_size, Body && body) -> decltype(body()) 
     } catch (...) {
         report("an exception of an unknown kind", error, error_size);
     }
-    return nullptr;
+    return {};
+}
+
+// What upstream is told, for a device or, when that is NULL, for the CPU. Without a device of its own choice it would
+// take any that there is. Its warm-up computes nothing: it takes the memory for a picture.
+mtmd_context_params parameters(ggml_backend_dev_t device) {
+    mtmd_context_params params = mtmd_context_params_default();
+    params.use_gpu = device != nullptr;
+    params.device = device;
+    params.print_timings = false;
+    params.media_marker = MARKER;
+    params.warmup = device != nullptr;
+    return params;
+}
+
+// Loads the projector. Throws std::runtime_error.
+Context load(const packer_images & images) {
+    mtmd_context_params params = parameters(images.device);
+    params.n_threads = images.num_threads;
+    pictures::set_projector_offset(images.offset_bytes);
+    Context context(mtmd_init_from_file(images.path.c_str(), images.model, params), mtmd_free);
+    if (context == nullptr) {
+        throw std::runtime_error(complaints.empty() ? "llama.cpp gives no reason" : complaints);
+    }
+    if (!mtmd_support_vision(context.get())) {
+        throw std::runtime_error("it reads sound, not pictures");
+    }
+    return context;
+}
+
+// Loads it again, where it was if possible.
+Context load_again(packer_images & images) {
+    try {
+        return load(images);
+    } catch (...) {
+        if (images.device == nullptr) {
+            throw;
+        }
+    }
+    complaints.clear();
+    images.device = nullptr;
+    return load(images);
+}
+
+// Memory that the projector takes on the CPU, with or without what it computes a picture in.
+uint64_t memory_bytes(const char * path, bool with_compute) {
+    mtmd_context_params params = parameters(nullptr);
+    params.warmup = with_compute;
+    uint64_t total = 0;
+    for (const auto & [device, size] : mtmd_get_memory_usage(path, params)) {
+        total += size;
+    }
+    if (total == 0) {
+        throw std::runtime_error("it can't be measured: " + complaints);
+    }
+    return total;
+}
+
+// Runs a part of a picture through the projector. What fails there may leave upstream without buffers that it believes
+// to have, so the projector goes and is loaded again for the next picture. Throws std::runtime_error.
+std::vector<float> encode(packer_images & images, const mtmd_input_chunk * chunk, size_t num_rows) {
+    int32_t failure = 1;
+    try {
+        failure = mtmd_encode_chunk(images.context.get(), chunk);
+    } catch (...) {
+        images.context.reset();
+        throw;
+    }
+    const float * rows = failure == 0 ? mtmd_get_output_embd(images.context.get()) : nullptr;
+    if (rows == nullptr) {
+        images.context.reset();
+        throw std::runtime_error("the projector failed on it: " + complaints);
+    }
+    return {rows, rows + num_rows * static_cast<size_t>(llama_model_n_embd_inp(images.model))};
 }
 
 packer_picture::Piece read_piece(packer_images & images, const mtmd_input_chunk * chunk) {
@@ -82,14 +160,10 @@ packer_picture::Piece read_piece(packer_images & images, const mtmd_input_chunk 
         piece.facts.tokens = mtmd_input_chunk_get_tokens_text(chunk, &count);
         return piece;
     }
-    const float * rows = mtmd_encode_chunk(images.context, chunk) == 0 ? mtmd_get_output_embd(images.context) : nullptr;
-    if (rows == nullptr) {
-        throw std::runtime_error("the projector failed on it: " + last_error_line);
-    }
-    piece.rows.assign(rows, rows + size_t(piece.facts.num_tokens) * images.row_size);
+    piece.rows = encode(images, chunk, static_cast<size_t>(piece.facts.num_tokens));
     piece.facts.rows = piece.rows.data();
-    piece.facts.row_size = images.row_size;
-    piece.facts.is_non_causal = mtmd_decode_use_non_causal(images.context, chunk);
+    piece.facts.row_size = llama_model_n_embd_inp(images.model);
+    piece.facts.is_non_causal = mtmd_decode_use_non_causal(images.context.get(), chunk);
     return piece;
 }
 
@@ -97,32 +171,34 @@ packer_picture::Piece read_piece(packer_images & images, const mtmd_input_chunk 
 
 int32_t packer_images_abi_version(void) { return ABI_VERSION; }
 
-packer_images * packer_images_open(const char * path, uint64_t offset_bytes, const void * model, int32_t num_threads,
-                                   char * error, size_t error_size) {
-    return guarded(error, error_size, [&]() -> packer_images * {
-        const auto * text_model = static_cast<const llama_model *>(model);
+int32_t packer_images_measure(const char * path, uint64_t offset_bytes, uint64_t * weights_bytes,
+                              uint64_t * compute_bytes, char * error, size_t error_size) {
+    return guarded(error, error_size, [&]() -> int32_t {
         mtmd_log_set(keep_error, nullptr);
-        mtmd_context_params params = mtmd_context_params_default();
-        params.use_gpu = false;
-        params.print_timings = false;
-        params.n_threads = num_threads;
-        params.media_marker = MARKER;
-        params.warmup = false;
         pictures::set_projector_offset(offset_bytes);
-        auto images = std::make_unique<packer_images>();
-        images->context = mtmd_init_from_file(path, text_model, params);
-        if (images->context == nullptr) {
-            throw std::runtime_error(last_error_line.empty() ? "llama.cpp gives no reason" : last_error_line);
-        }
-        if (!mtmd_support_vision(images->context)) {
-            throw std::runtime_error("it reads sound, not pictures");
-        }
-        images->row_size = llama_model_n_embd_inp(text_model);
+        *weights_bytes = memory_bytes(path, false);
+        *compute_bytes = memory_bytes(path, true) - *weights_bytes;
+        return 1;
+    });
+}
+
+packer_images * packer_images_open(const char * path, uint64_t offset_bytes, const void * model, void * device,
+                                   int32_t num_threads, char * error, size_t error_size) {
+    return guarded(error, error_size, [&]() -> packer_images * {
+        mtmd_log_set(keep_error, nullptr);
+        std::unique_ptr<packer_images> images(
+            new packer_images{path, offset_bytes, static_cast<const llama_model *>(model),
+                              static_cast<ggml_backend_dev_t>(device), num_threads});
+        images->context = load(*images);
         return images.release();
     });
 }
 
-int32_t packer_images_uses_mrope(const packer_images * images) { return mtmd_decode_use_mrope(images->context); }
+int32_t packer_images_uses_mrope(const packer_images * images) {
+    return mtmd_decode_use_mrope(images->context.get());
+}
+
+int32_t packer_images_on_device(const packer_images * images) { return images->device != nullptr; }
 
 void packer_images_close(packer_images * images) { delete images; }
 
@@ -130,6 +206,9 @@ packer_picture * packer_picture_read(packer_images * images, const uint8_t * fil
                                      size_t error_size) {
     return guarded(error, error_size, [&]() -> packer_picture * {
         const pictures::Pixels pixels = pictures::decode(file, size);
+        if (images->context == nullptr) {
+            images->context = load_again(*images);
+        }
         const std::unique_ptr<mtmd_bitmap, void (*)(mtmd_bitmap *)> bitmap(
             mtmd_bitmap_init(static_cast<uint32_t>(pixels.width), static_cast<uint32_t>(pixels.height),
                              pixels.rgb.get()),
@@ -138,8 +217,8 @@ packer_picture * packer_picture_read(packer_images * images, const uint8_t * fil
         picture->chunks.reset(mtmd_input_chunks_init());
         const mtmd_input_text text{MARKER, std::strlen(MARKER), false, true};
         const mtmd_bitmap * bitmaps[] = {bitmap.get()};
-        if (mtmd_tokenize(images->context, picture->chunks.get(), &text, bitmaps, 1) != 0) {
-            throw std::runtime_error("the projector refuses it: " + last_error_line);
+        if (mtmd_tokenize(images->context.get(), picture->chunks.get(), &text, bitmaps, 1) != 0) {
+            throw std::runtime_error("the projector refuses it: " + complaints);
         }
         const size_t count = mtmd_input_chunks_size(picture->chunks.get());
         for (size_t index = 0; index < count; index++) {

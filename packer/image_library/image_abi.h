@@ -36,16 +36,27 @@ typedef struct packer_piece {
 /* Changes whenever a caller would have to. */
 PACKER_IMAGES_API int32_t packer_images_abi_version(void);
 
-/* Loads the projector whose GGUF begins at a byte of `path` (UTF-8), for a loaded `llama_model`. */
+/* Measures the projector whose GGUF begins at a byte of `path` (UTF-8): its weights, and what it computes a picture in
+ * that is as large as upstream provides for. No driver is asked and no weights are read. 0 on failure. */
+PACKER_IMAGES_API int32_t packer_images_measure(const char * path, uint64_t offset_bytes, uint64_t * weights_bytes,
+                                                uint64_t * compute_bytes, char * error, size_t error_size);
+
+/* Loads the projector at a byte of `path` (UTF-8) for a loaded `llama_model`, on `device` (a ggml_backend_dev_t) or,
+ * when that is NULL, on the CPU; never elsewhere. On a device, memory for a picture is taken at once. */
 PACKER_IMAGES_API packer_images * packer_images_open(const char * path, uint64_t offset_bytes, const void * model,
-                                                     int32_t num_threads, char * error, size_t error_size);
+                                                     void * device, int32_t num_threads, char * error,
+                                                     size_t error_size);
 
 /* Whether rows have positions of four dimensions (packer_picture_positions). */
 PACKER_IMAGES_API int32_t packer_images_uses_mrope(const packer_images * images);
 
+/* Whether it is on a device: the one that it was opened with, as long as that works. */
+PACKER_IMAGES_API int32_t packer_images_on_device(const packer_images * images);
+
 PACKER_IMAGES_API void packer_images_close(packer_images * images);
 
-/* Decodes a PNG, JPEG or GIF file and runs it through the projector. */
+/* Decodes a PNG, JPEG or GIF file and runs it through the projector. After a failure of the device or for want of
+ * memory, the next picture has the projector loaded anew, on the CPU when the device refuses. */
 PACKER_IMAGES_API packer_picture * packer_picture_read(packer_images * images, const uint8_t * file, size_t size,
                                                        char * error, size_t error_size);
 

@@ -5,6 +5,8 @@
 #include <memory>
 #include <stdexcept>
 
+#include "ggml-alloc.h"
+#include "ggml-backend.h"
 #include "ggml.h"
 #include "gguf.h"
 
@@ -36,6 +38,23 @@ extern "C" gguf_context * packer_images_open_gguf(const char * path, gguf_init_p
         return nullptr;
     }
     return gguf_init_from_file_ptr(file.get(), params);
+}
+
+// In place of ggml_backend_alloc_ctx_tensors_from_buft and ggml_backend_sched_reserve, whose failures upstream does not
+// look for: it would go on without the memory.
+extern "C" ggml_backend_buffer_t packer_images_alloc_tensors(ggml_context * tensors, ggml_backend_buffer_type_t type) {
+    ggml_backend_buffer_t buffer = ggml_backend_alloc_ctx_tensors_from_buft(tensors, type);
+    if (buffer == nullptr) {
+        throw std::runtime_error("there is not enough memory for its weights");
+    }
+    return buffer;
+}
+
+extern "C" bool packer_images_reserve(ggml_backend_sched_t scheduler, ggml_cgraph * graph) {
+    if (!ggml_backend_sched_reserve(scheduler, graph)) {
+        throw std::runtime_error("there is not enough memory to compute in");
+    }
+    return true;
 }
 
 // In place of ggml_abort: a failed assertion ends what is being done, not the process.

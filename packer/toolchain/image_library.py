@@ -1,9 +1,10 @@
 """Builds libpacker-images: llama.cpp's multimodal library (``tools/mtmd``) behind a small C interface of our own.
 
 The sources are compiled beside ours in ``packer/image_library`` by zig and linked against the libllama and ggml that
-the runtime has anyway. Everything but the interface is hidden. Two of ggml's functions get other names in the upstream
-sources (``RENAMED``): opening a GGUF, so that a projector is read where it stands in a larger file, and the one behind
-failed assertions, so that a picture or a projector that upstream does not like is an error, not the end.
+the runtime has anyway. Everything but the interface is hidden. Some of ggml's functions get other names in the upstream
+sources (``RENAMED``): opening a GGUF, so that a projector is read where it stands in a larger file; the one behind
+failed assertions, so that a picture or a projector that upstream does not like is an error, not the end; and two that
+take memory, so that a device without enough of it is an error as well.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ INCLUDES = ("tools/mtmd", "include", "ggml/include", "vendor")
 RENAMED = (
     "-Dgguf_init_from_file=packer_images_open_gguf",
     "-Dggml_abort=packer_images_abort",
+    "-Dggml_backend_alloc_ctx_tensors_from_buft=packer_images_alloc_tensors",
+    "-Dggml_backend_sched_reserve=packer_images_reserve",
 )
 
 

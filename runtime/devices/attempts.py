@@ -6,20 +6,23 @@ What is free is asked again before each attempt, since another program may have 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from packer.errors import InputError
+from packer.errors import InputError, MachineError
 from runtime.devices.choice import ChosenDevices, NoDevice
 from runtime.devices.fit import Room, plan_exactly, plan_layers
 from runtime.devices.ggml import device_memory
-from runtime.devices.report import cpu_report, gpu_report
+from runtime.devices.projector_fit import plan_with_projector, projector_room
+from runtime.devices.report import PICTURES_NO_ROOM, PICTURES_NOT_LOADED, cpu_report, gpu_report
 from runtime.llama.model_sizes import read_sizes
 from runtime.llama.placement import Placement
+from runtime.llama.projector import measure_projector
 from runtime.settings import choose_context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from runtime.devices.choice import DeviceChooser
     from runtime.devices.device import Device
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from runtime.llama.library import Library
     from runtime.llama.model import ModelFile
     from runtime.llama.model_sizes import ModelSizes
+
+_LOG = logging.getLogger(__name__)
 
 SHARES = (1.0, 0.85, 0.6, 0.35)
 """Parts of the free memory that are planned with, one after the other; of layers that were asked for, likewise."""
@@ -41,12 +46,14 @@ NO_LAYERS = "no layers on a GPU, by --gpu-layers or the settings"
 class Demand:
     """What the model is to be loaded with: the context in tokens (0: all the model has), the largest step in tokens.
 
-    ``kv_types`` are the formats that the KV cache may have, the preferred one first.
+    ``kv_types`` are the formats that the KV cache may have, the preferred one first. ``projector`` reads pictures for
+    the model.
     """
 
     context_size: int
     batch_tokens: int
     kv_types: tuple[str, ...]
+    projector: ModelFile | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,15 +97,16 @@ class ModelPlacing:
             self.recovery.not_in_use()
             yield Attempt(placement=in_memory, report=cpu_report(self.cpu, chosen.why))
             return
-        sizes = read_sizes(library, file)
+        sizes, projector_bytes = read_sizes(library, file), _projector_bytes(demand)
         before: list[Plan] = []
         for share in SHARES:
-            plan = self._plan(sizes, self._rooms(library, chosen), demand, share)
+            plan = self._plan(sizes, self._rooms(library, chosen), demand, share, projector_bytes)
             if plan is None or plan.num_layers == 0:
                 break
-            if plan not in before:
-                before.append(plan)
-                yield _on_devices(chosen, plan, sizes, tried=len(before) > 1)
+            for variant, words in _variants(plan, demand, projector_bytes):
+                if variant not in before:
+                    yield _on_devices(chosen, variant, sizes, tried=_had_more(before, variant), words=words)
+                    before.append(variant)
         why = f"{' + '.join(map(str, chosen.devices))}: its memory ran out while the model was loaded"
         if not before:
             why = _does_not_fit(chosen.devices, self._rooms(library, chosen))
@@ -122,10 +130,12 @@ class ModelPlacing:
             return cpu_report(self.cpu, why)
         sizes = read_sizes(library, file)
         rooms = [Room(free_bytes=device.free_bytes, total_bytes=device.total_bytes) for device in devices]
-        plan = self._plan(sizes, rooms, demand, SHARES[0])
+        projector_bytes = _projector_bytes(demand)
+        plan = self._plan(sizes, rooms, demand, SHARES[0], projector_bytes)
         if plan is None:
             return cpu_report(self.cpu, _does_not_fit(devices, rooms))
-        return gpu_report(devices, plan, sizes.num_layers, reasons=[why])
+        words = _variants(plan, demand, projector_bytes)[0][1]
+        return gpu_report(devices, plan, sizes.num_layers, reasons=[why, *words])
 
     @property
     def recovery(self) -> Recovery:
@@ -165,17 +175,22 @@ class ModelPlacing:
                 f"give 0 to {num_layers}, or leave it out for as many as fit"
             )
 
-    def _plan(self, sizes: ModelSizes, rooms: list[Room], demand: Demand, share: float) -> Plan | None:
-        if self.layers != AUTOMATIC:
-            return plan_exactly(int(self.layers * share), rooms, demand.kv_types[0])
-        return plan_layers(
-            sizes,
-            rooms,
-            context_tokens=choose_context(demand.context_size, sizes.context_length).size_tokens,
-            batch_tokens=demand.batch_tokens,
-            share=share,
-            kv_types=demand.kv_types,
-        )
+    def _plan(
+        self, sizes: ModelSizes, rooms: list[Room], demand: Demand, share: float, projector_bytes: int | None
+    ) -> Plan | None:
+        step = {
+            "context_tokens": choose_context(demand.context_size, sizes.context_length).size_tokens,
+            "batch_tokens": demand.batch_tokens,
+        }
+
+        def plan(rooms: Sequence[Room]) -> Plan | None:
+            if self.layers != AUTOMATIC:
+                return plan_exactly(int(self.layers * share), rooms, demand.kv_types[0])
+            return plan_layers(sizes, rooms, share=share, kv_types=demand.kv_types, **step)
+
+        if projector_bytes is None:
+            return plan(rooms)
+        return plan_with_projector(plan, sizes, rooms, projector_bytes, **step)
 
 
 def _does_not_fit(devices: tuple[Device, ...], rooms: list[Room]) -> str:
@@ -183,8 +198,33 @@ def _does_not_fit(devices: tuple[Device, ...], rooms: list[Room]) -> str:
     return f"{' + '.join(map(str, devices))}: too little of the model fits into {free:,} MiB of free memory"
 
 
-def _on_devices(chosen: ChosenDevices, plan: Plan, sizes: ModelSizes, *, tried: bool) -> Attempt:
-    reasons = [chosen.why, "more than that could not be loaded"] if tried else [chosen.why]
+def _projector_bytes(demand: Demand) -> int | None:
+    """Return what the projector needs on a device, ``None`` without one, or where loading it will say what is wrong."""
+    if demand.projector is None:
+        return None
+    try:
+        return projector_room(measure_projector(demand.projector))
+    except (InputError, MachineError) as error:
+        _LOG.info("%s", error)
+        return None
+
+
+def _variants(plan: Plan, demand: Demand, projector_bytes: int | None) -> list[tuple[Plan, tuple[str, ...]]]:
+    """Return the plan, then the same without the projector, each with what is said about pictures."""
+    if demand.projector is None:
+        return [(plan, ())]
+    if plan.has_projector:
+        return [(plan, ()), (replace(plan, has_projector=False), (PICTURES_NOT_LOADED,))]
+    return [(plan, (PICTURES_NOT_LOADED if projector_bytes is None else PICTURES_NO_ROOM,))]
+
+
+def _had_more(before: Sequence[Plan], plan: Plan) -> bool:
+    """Whether more of the model than ``plan`` gives the devices was tried."""
+    return any(replace(one, has_projector=plan.has_projector) != plan for one in before)
+
+
+def _on_devices(chosen: ChosenDevices, plan: Plan, sizes: ModelSizes, *, tried: bool, words: Sequence[str]) -> Attempt:
+    reasons = [chosen.why, *(["more than that could not be loaded"] if tried else []), *words]
     used = [index for index, count in enumerate(plan.counts) if count]
     placement = Placement(
         devices=tuple(chosen.pointers[index] for index in used),
@@ -192,6 +232,7 @@ def _on_devices(chosen: ChosenDevices, plan: Plan, sizes: ModelSizes, *, tried: 
         shares=tuple(float(plan.counts[index]) for index in used),
         cpu_experts=plan.cpu_experts,
         kv_type=plan.kv_type,
+        has_projector=plan.has_projector,
     )
     return Attempt(
         placement=placement,

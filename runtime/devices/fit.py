@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from runtime.llama.kv_types import F16, KV_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from runtime.llama.model_sizes import ModelSizes
 
@@ -30,11 +30,20 @@ SMALLEST_PLAN_LAYERS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How many layers go on each device (``counts``, the output counts as one), and what stays behind or shrinks."""
+    """How many layers go on each device (``counts``, the output counts as one), and what stays behind or shrinks.
+
+    ``has_projector`` says that pictures are read on the first device that has layers.
+    """
 
     counts: tuple[int, ...]
     cpu_experts: tuple[int, ...] = ()
     kv_type: str = F16
+    has_projector: bool = False
+
+    @property
+    def first_device(self) -> int | None:
+        """The first device that has layers."""
+        return next((index for index, count in enumerate(self.counts) if count), None)
 
     @property
     def num_layers(self) -> int:
@@ -64,15 +73,13 @@ def plan_layers(
     ``kv_types`` are the formats that the KV cache may have, the preferred one first.
     """
     fixed = _fixed_bytes(sizes, context_tokens, batch_tokens)
-    usable = [max(0, int((room.free_bytes - _reserve(room)) * share) - fixed) for room in rooms]
+    usable = [_usable(room, fixed, share) for room in rooms]
     values = sizes.cache_per_token * context_tokens
     cache = KV_TYPES[kv_types[0]].size_bytes(values)
     layers = len(sizes.layers)
 
     def units(first: int, experts_behind: int, cache_bytes: int) -> list[int]:
-        """Sizes of the layers from ``first`` on and of the output."""
-        kept = [0 if index < experts_behind else sizes.experts[index] for index in range(layers)]
-        return [sizes.layers[i] + kept[i] + cache_bytes for i in range(first, layers)] + [sizes.output]
+        return _units(sizes, first, range(experts_behind), cache_bytes)
 
     for kv_type in filter(sizes.can_have, kv_types):
         counts = _spread(units(0, 0, KV_TYPES[kv_type].size_bytes(values)), usable)
@@ -101,6 +108,31 @@ def plan_exactly(num_layers: int, rooms: Sequence[Room], kv_type: str = F16) -> 
         counts.append(upto - given)
         given = upto
     return Plan(counts=tuple(counts), kv_type=kv_type)
+
+
+def fits(sizes: ModelSizes, plan: Plan, rooms: Sequence[Room], *, context_tokens: int, batch_tokens: int) -> bool:
+    """Whether each device has the memory for what a plan gives it."""
+    fixed = _fixed_bytes(sizes, context_tokens, batch_tokens)
+    first = sizes.num_layers - plan.num_layers
+    if first > 0 or plan.cpu_experts:
+        fixed += _largest_copy(sizes)
+    cache = KV_TYPES[plan.kv_type].size_bytes(sizes.cache_per_token * context_tokens)
+    placed = _units(sizes, first, plan.cpu_experts, cache)
+    for room, count in zip(rooms, plan.counts, strict=True):
+        if sum(placed[:count]) > _usable(room, fixed):
+            return False
+        placed = placed[count:]
+    return True
+
+
+def _units(sizes: ModelSizes, first: int, experts_behind: Container[int], cache_bytes: int) -> list[int]:
+    """Sizes of the layers from ``first`` on and of the output."""
+    kept = [0 if index in experts_behind else size for index, size in enumerate(sizes.experts)]
+    return [sizes.layers[i] + kept[i] + cache_bytes for i in range(first, len(sizes.layers))] + [sizes.output]
+
+
+def _usable(room: Room, fixed: int, share: float = 1.0) -> int:
+    return max(0, int((room.free_bytes - _reserve(room)) * share) - fixed)
 
 
 def _reserve(room: Room) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ class DeviceReport:
     layers: int = 0
     num_layers: int = 0
 
+    def also(self, reason: str) -> DeviceReport:
+        """Return the report with one reason more."""
+        return replace(self, why=f"{self.why}; {reason}")
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {
@@ -39,6 +43,10 @@ class DeviceReport:
 
 LOOKING = DeviceReport(name="looking for a GPU", why="the model is being loaded")
 """Said until the model is loaded, where there may be a device."""
+
+
+PICTURES_NO_ROOM = "pictures are read on the CPU: the model leaves no room for the projector"
+PICTURES_NOT_LOADED = "pictures are read on the CPU: the projector could not be loaded on the GPU"
 
 
 def cpu_report(cpu: str, why: str) -> DeviceReport:

@@ -16,6 +16,7 @@ class Placement:
     """``devices`` are ggml's pointers; the output counts as one of the ``num_layers`` that go there.
 
     ``shares`` are the devices' parts of these layers, ``cpu_experts`` the layers whose experts stay in plain memory.
+    ``has_projector`` says that the projector goes on the first device.
     """
 
     devices: tuple[int, ...] = ()
@@ -23,6 +24,12 @@ class Placement:
     shares: tuple[float, ...] = ()
     cpu_experts: tuple[int, ...] = ()
     kv_type: str = F16
+    has_projector: bool = False
+
+    @property
+    def projector_device(self) -> int | None:
+        """The device that reads pictures; ``None`` is the CPU."""
+        return self.devices[0] if self.has_projector and self.devices else None
 
 
 CPU_ONLY = Placement()

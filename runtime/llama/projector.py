@@ -1,7 +1,7 @@
 """Calls libpacker-images (``packer/image_library``): a picture file in, rows for the language model out.
 
-The projector is read from where it stands in the packed file. Its weights are copied into memory, as llama.cpp's
-multimodal library does it; nothing is written to disk.
+The projector is read from where it stands in the packed file. Its weights are copied into memory or to a device, as
+llama.cpp's multimodal library does it; nothing is written to disk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runtime.llama.model import Model, ModelFile
 
 LIBRARY_NAME = "packer-images"
-ABI_VERSION = 1
+ABI_VERSION = 2
 ERROR_BYTES = 1024
 
 
@@ -37,10 +37,13 @@ class _Piece(ctypes.Structure):
 
 
 _POINTER, _TEXT, _SIZE, _INT = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int32
+_BYTES = ctypes.c_uint64
 FUNCTIONS: dict[str, tuple[tuple[Any, ...], Any]] = {
     "packer_images_abi_version": ((), _INT),
-    "packer_images_open": ((_TEXT, ctypes.c_uint64, _POINTER, _INT, _TEXT, _SIZE), _POINTER),
+    "packer_images_measure": ((_TEXT, _BYTES, *[ctypes.POINTER(_BYTES)] * 2, _TEXT, _SIZE), _INT),
+    "packer_images_open": ((_TEXT, _BYTES, _POINTER, _POINTER, _INT, _TEXT, _SIZE), _POINTER),
     "packer_images_uses_mrope": ((_POINTER,), _INT),
+    "packer_images_on_device": ((_POINTER,), _INT),
     "packer_images_close": ((_POINTER,), None),
     "packer_picture_read": ((_POINTER, _TEXT, _SIZE, _TEXT, _SIZE), _POINTER),
     "packer_picture_num_pieces": ((_POINTER,), _INT),
@@ -48,6 +51,14 @@ FUNCTIONS: dict[str, tuple[tuple[Any, ...], Any]] = {
     "packer_picture_positions": ((_POINTER, _INT, _INT, ctypes.POINTER(_INT)), None),
     "packer_picture_close": ((_POINTER,), None),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectorSizes:
+    """What a projector takes of memory: its weights, and what a picture of usual size is computed in."""
+
+    weights_bytes: int
+    compute_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,17 +125,26 @@ class Picture:
 class Projector:
     """A loaded projector. Close it before its model; :meth:`read` may be called from any thread."""
 
-    def __init__(self, model: Model, file: ModelFile, *, num_threads: int) -> None:
-        """Load it. Raises InputError when it does not fit the model, MachineError without the library."""
+    def __init__(self, model: Model, file: ModelFile, *, num_threads: int, device: int | None = None) -> None:
+        """Load it on ``device`` (ggml's pointer), without one on the CPU.
+
+        Raises InputError when it does not fit the model or the device, MachineError without the library.
+        """
         self._lock = threading.Lock()
         self._api = _load()
         error = ctypes.create_string_buffer(ERROR_BYTES)
         self._pointer = self._api.packer_images_open(
-            os.fsencode(file.path), file.offset_bytes or 0, model.pointer, num_threads, error, ERROR_BYTES
+            os.fsencode(file.path), file.offset_bytes or 0, model.pointer, device, num_threads, error, ERROR_BYTES
         )
         if not self._pointer:
-            raise InputError(f"{file.path}: the projector can't be used ({_reason(error)})")
+            raise _unusable(file, error)
         self._uses_mrope = bool(self._api.packer_images_uses_mrope(self._pointer))
+
+    @property
+    def on_device(self) -> bool:
+        """Whether a device reads the pictures; one that fails and does not start again is left."""
+        with self._lock:
+            return bool(self._pointer and self._api.packer_images_on_device(self._pointer))
 
     def read(self, content: bytes) -> Picture:
         """Decode a picture file and run it through the projector, one at a time. Raises InputError with the reason."""
@@ -145,6 +165,19 @@ class Projector:
                 self._pointer = None
 
 
+def measure_projector(file: ModelFile) -> ProjectorSizes:
+    """Measure a projector without reading its weights or asking a driver.
+
+    Raises InputError when it is none, MachineError without the library.
+    """
+    error = ctypes.create_string_buffer(ERROR_BYTES)
+    weights, compute = _BYTES(), _BYTES()
+    place = (os.fsencode(file.path), file.offset_bytes or 0)
+    if not _load().packer_images_measure(*place, ctypes.byref(weights), ctypes.byref(compute), error, ERROR_BYTES):
+        raise _unusable(file, error)
+    return ProjectorSizes(weights_bytes=weights.value, compute_bytes=compute.value)
+
+
 def _load() -> Any:
     path = library_directory() / native.library_name(LIBRARY_NAME)
     try:
@@ -158,6 +191,10 @@ def _load() -> Any:
     if version != ABI_VERSION:
         raise MachineError(f"{path}: expected version {ABI_VERSION} of its interface, found {version}")
     return api
+
+
+def _unusable(file: ModelFile, error: Any) -> InputError:
+    return InputError(f"{file.path}: the projector can't be used ({_reason(error)})")
 
 
 def _reason(error: Any) -> str:

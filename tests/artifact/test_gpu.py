@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import program
+from tests.support.projectors import data_url, png, write_projector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +72,40 @@ def test_asked_to_it_puts_every_layer_there(gpu: program.Launcher, launch: progr
     assert device["name"].startswith("GPU: llvmpipe")
     assert reply["usage"]["completion_tokens"] == 3
     assert launch.run(*ASK).returncode == gpu.run(*ASK, "--gpu", "llvmpipe", "--gpu-layers", "3").returncode == 0
+
+
+def test_pictures_are_read_where_the_model_is(tiny_model: Path, runtime_cache: Path, tmp_path: Path) -> None:
+    """What the model then says is what it says on the CPU, and not what it says without the picture."""
+    write_projector(tmp_path / "mmproj.gguf")
+    build = ("build", tiny_model, "--mmproj", tmp_path / "mmproj.gguf", "-o", tmp_path / "chat", "--gpu", "vulkan")
+    assert program.packer(*build).returncode == 0
+    seeing = program.Launcher(tmp_path / "chat", runtime_cache)
+    picture = {"type": "image_url", "image_url": {"url": data_url(png((255, 20, 20)))}}
+    text = {"type": "text", "text": "What is it?"}
+    found = {}
+    for choice, backend in (("vulkan", "vulkan"), ("off", "cpu")):
+        with seeing.serving("--gpu", choice) as server:
+            device = server.json("/health")["device"]
+            found[choice] = likeliest(server, [picture, text])
+            blind = likeliest(server, [text])
+        assert device["backend"] == backend
+        assert "pictures" not in device["why"]
+    assert found["vulkan"] == pytest.approx(found["off"], abs=0.3)
+    assert blind != pytest.approx(found["off"], abs=0.3)
+    assert "pictures" not in seeing.run("--info", "--gpu", "vulkan").stdout.partition("Device")[2].partition("\n")[0]
+
+
+def likeliest(server: program.Server, content: list[dict[str, object]]) -> dict[str, float]:
+    """The two likeliest tokens of a reply's beginning, with their scores."""
+    body = {
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": 1,
+        "temperature": 0,
+        "logprobs": True,
+        "top_logprobs": 2,
+    }
+    (token,) = server.json("/v1/chat/completions", body)["choices"][0]["logprobs"]["content"]
+    return {one["token"]: one["logprob"] for one in token["top_logprobs"]}
 
 
 def test_without_a_usable_loader_it_starts_like_one_without_gpu_support(

@@ -1,6 +1,7 @@
 /*
  * A GPU backend that misbehaves on purpose. BEHAVIOUR chooses how; PLAIN is a device that reports well and has memory
- * for nothing.
+ * for nothing. Those from NO_WEIGHTS on can be started: NO_WEIGHTS has memory for nothing, NO_COMPUTE for one thing,
+ * and FAILS for everything, but its computations fail, and it can't be started a second time.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -10,7 +11,20 @@
 
 #include "ggml-backend-impl.h"
 
-enum { PLAIN, CRASH, HANG, TOO_MANY, NO_TEXT, TOO_MUCH, MORE_FREE_THAN_TOTAL, NOTHING, NO_START };
+enum {
+    PLAIN,
+    CRASH,
+    HANG,
+    TOO_MANY,
+    NO_TEXT,
+    TOO_MUCH,
+    MORE_FREE_THAN_TOTAL,
+    NOTHING,
+    NO_START,
+    NO_WEIGHTS,
+    NO_COMPUTE,
+    FAILS
+};
 
 #define MEBIBYTE ((size_t)1 << 20)
 
@@ -24,11 +38,41 @@ static const char *buffer_name(ggml_backend_buffer_type_t type)
     return "Standin0";
 }
 
-static ggml_backend_buffer_t no_buffer(ggml_backend_buffer_type_t type, size_t size)
+static void free_buffer(ggml_backend_buffer_t buffer)
 {
-    (void)type;
-    (void)size;
-    return NULL;
+    free(buffer->context);
+}
+
+static void *buffer_base(ggml_backend_buffer_t buffer)
+{
+    return buffer->context;
+}
+
+static void set_tensor(ggml_backend_buffer_t buffer, struct ggml_tensor *tensor, const void *data, size_t offset,
+                       size_t size)
+{
+    (void)buffer;
+    memcpy((char *)tensor->data + offset, data, size);
+}
+
+static void get_tensor(ggml_backend_buffer_t buffer, const struct ggml_tensor *tensor, void *data, size_t offset,
+                       size_t size)
+{
+    (void)buffer;
+    memcpy(data, (const char *)tensor->data + offset, size);
+}
+
+static ggml_backend_buffer_t some_buffer(ggml_backend_buffer_type_t type, size_t size)
+{
+    static int num_buffers;
+    const int most = BEHAVIOUR == FAILS ? 1000 : BEHAVIOUR == NO_COMPUTE ? 1 : 0;
+    if (num_buffers == most) {
+        return NULL;
+    }
+    num_buffers++;
+    const struct ggml_backend_buffer_i interface = {
+        .free_buffer = free_buffer, .get_base = buffer_base, .set_tensor = set_tensor, .get_tensor = get_tensor};
+    return ggml_backend_buffer_init(type, interface, aligned_alloc(64, (size + 63) / 64 * 64), size);
 }
 
 static size_t alignment(ggml_backend_buffer_type_t type)
@@ -71,11 +115,36 @@ static void device_properties(ggml_backend_dev_t dev, struct ggml_backend_dev_pr
     device_memory(dev, &properties->memory_free, &properties->memory_total);
 }
 
-static ggml_backend_t no_backend(ggml_backend_dev_t dev, const char *parameters)
+static const char *backend_name(ggml_backend_t backend)
 {
-    (void)dev;
+    (void)backend;
+    return "Standin0";
+}
+
+static void free_backend(ggml_backend_t backend)
+{
+    (void)backend;
+}
+
+static enum ggml_status fail(ggml_backend_t backend, struct ggml_cgraph *graph)
+{
+    (void)backend;
+    (void)graph;
+    return GGML_STATUS_FAILED;
+}
+
+static ggml_backend_t some_backend(ggml_backend_dev_t dev, const char *parameters)
+{
+    static struct ggml_backend backend;
+    static bool is_started;
     (void)parameters;
-    return NULL;
+    if (BEHAVIOUR < NO_WEIGHTS || is_started) {
+        return NULL;
+    }
+    is_started = true;
+    backend = (struct ggml_backend){
+        .iface = {.get_name = backend_name, .free = free_backend, .graph_compute = fail}, .device = dev};
+    return &backend;
 }
 
 static ggml_backend_buffer_type_t device_buffer_type(ggml_backend_dev_t dev)
@@ -125,7 +194,7 @@ static ggml_backend_dev_t get_device(ggml_backend_reg_t reg, size_t index)
 __attribute__((visibility("default"))) ggml_backend_reg_t ggml_backend_init(void)
 {
     buffer_type = (struct ggml_backend_buffer_type){
-        .iface = {.get_name = buffer_name, .alloc_buffer = no_buffer, .get_alignment = alignment},
+        .iface = {.get_name = buffer_name, .alloc_buffer = some_buffer, .get_alignment = alignment},
         .device = &device,
     };
     device = (struct ggml_backend_device){
@@ -134,7 +203,7 @@ __attribute__((visibility("default"))) ggml_backend_reg_t ggml_backend_init(void
                   .get_memory = device_memory,
                   .get_type = device_type,
                   .get_props = device_properties,
-                  .init_backend = no_backend,
+                  .init_backend = some_backend,
                   .get_buffer_type = device_buffer_type,
                   .supports_op = supports_operation,
                   .supports_buft = supports_buffer_type},

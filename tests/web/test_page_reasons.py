@@ -15,7 +15,7 @@ from runtime.devices.device import Device
 from runtime.devices.fit import Plan
 from runtime.devices.memory import ResultMemory
 from runtime.devices.probe import Probe
-from runtime.devices.report import LOOKING, gpu_report
+from runtime.devices.report import LOOKING, PICTURES_NO_ROOM, PICTURES_NOT_LOADED, gpu_report
 from runtime.history.history import LOCKED_OFF, SWITCHED_OFF
 from runtime.pictures import NO_PROJECTOR
 from runtime.session import SMALL_MODEL
@@ -66,7 +66,8 @@ class PlayedRunner:
 def device_reasons(tmp_path: Path) -> Iterator[str]:
     """What is said about GPUs, by the program's own parts."""
     yield from (NO_GPU, GPU_OFF, NO_LAYERS, LOOKING.name, LOOKING.why, *CARD_PROBLEMS)
-    yield gpu_report([CARD], Plan(counts=(29,)), 29, reasons=["as asked for"]).why
+    whole = gpu_report([CARD], Plan(counts=(29,)), 29, reasons=["as asked for"])
+    yield from (whole.why, whole.also(PICTURES_NO_ROOM).why, whole.also(PICTURES_NOT_LOADED).why)
     smaller = Plan(counts=(12,), cpu_experts=(1, 2, 3), kv_type="q8_0")
     yield gpu_report([CARD], smaller, 29, reasons=[]).why
     yield _why(tmp_path, None)
