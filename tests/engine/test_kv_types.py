@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PROMPT = "the water of the day is good "
 
 
-@pytest.mark.parametrize(("kv_type", "tolerance"), [("q8_0", 0.2), ("q4_0", 2.0)])
+@pytest.mark.parametrize(("kv_type", "tolerance"), [("q8_0", 0.5), ("q4_0", 2.0)])
 def test_a_quantized_cache_gives_nearly_the_same(
     open_engine: Callable[..., RealEngine], kv_type: str, tolerance: float
 ) -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tests.support.real_engine import RealEngine
 
 PROMPT = "Hello there"
-TOLERANCE = 0.02
+TOLERANCE = 0.06
+"""Processors with other instructions round other halves."""
 
 
 @pytest.fixture
