@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from packer.programs import WINDOWS
+from packer.toolchain import process
 from tests.support import program
 from tests.support.wine import Wine, WineLauncher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from packer.toolchain.llama_cpp import BuildTools
 
 LARGEST_BACKEND_BYTES = 15_000_000
 ASK = ("-p", "Hello", "--raw", "--token-ids", "--max-tokens", "8", "--temperature", "0")
@@ -97,3 +100,47 @@ def test_a_broken_driver_costs_one_line(
     line = device_line(anew, VK_DRIVER_FILES=manifest, VK_ICD_FILENAMES=manifest)
     assert "CPU: " in line
     assert f"(Vulkan: {words}" in line
+
+
+@pytest.fixture
+def with_backend_that(
+    with_vulkan: Path, tmp_path: Path, windows: Wine, build_tools: BuildTools
+) -> Callable[[str], WineLauncher]:
+    """Puts a backend of that behaviour (``tests/devices/stand_in.c``) in the place of the one that was unpacked."""
+    launcher = WineLauncher(with_vulkan, tmp_path / "runtimes", wine=windows)
+
+    def replaced(behaviour: str) -> WineLauncher:
+        assert launcher.ask("--version").returncode == 0
+        (backend,) = launcher.cache.rglob("ggml-vulkan.dll")
+        (base,) = launcher.cache.rglob("ggml-base.dll")
+        size_bytes = backend.stat().st_size
+        ggml = build_tools.sources.llama_cpp / "ggml"
+        includes = [f"-I{ggml / 'include'}", f"-I{ggml / 'src'}"]
+        options = ["-target", "x86_64-windows-gnu", "-shared", "-s", "-O1", f"-DBEHAVIOUR={behaviour}"]
+        source, output = program.CHECKOUT / "tests" / "devices" / "stand_in.c", tmp_path / "ggml-vulkan.dll"
+        process.run([build_tools.environment.zig, "cc", *options, *includes, source, base, "-o", output])
+        # The launcher unpacks anew what has another size.
+        backend.write_bytes(output.read_bytes().ljust(size_bytes, b"\0"))
+        return launcher
+
+    return replaced
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "cause"), [("ABORT_LATER", "SIGABRT"), ("CRASH_LATER", "access violation writing 0x0*8")]
+)
+def test_a_driver_that_crashes_in_the_program_has_it_started_again(
+    with_backend_that: Callable[[str], WineLauncher], behaviour: str, cause: str
+) -> None:
+    launcher = with_backend_that(behaviour)
+    with launcher.serving("--gpu", "vulkan", prefix=["wine"]) as server:
+        device = server.json("/health")["device"]
+        reply = server.json("/v1/completions", {"prompt": "Hello", "max_tokens": 3, "temperature": 0})
+    words = rf"Stand-in GPU \(Vulkan\): the driver crashed \({cause}\) while the model was loaded"
+    assert re.fullmatch(words, device["why"]), device
+    assert device["backend"] == "cpu"
+    assert reply["usage"]["completion_tokens"] == 3
+    on_both = [launcher.ask(*ASK, "--gpu", name) for name in ("vulkan", "off")]
+    assert [done.returncode for done in on_both] == [0, 0], on_both
+    assert json.loads(on_both[0].stdout) == json.loads(on_both[1].stdout)
+    assert re.search(rf"{words}; starting again, on the CPU", on_both[0].stderr), on_both

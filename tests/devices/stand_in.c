@@ -1,7 +1,8 @@
 /*
  * A GPU backend that misbehaves on purpose. BEHAVIOUR chooses how; PLAIN is a device that reports well and has memory
  * for nothing. Those from NO_WEIGHTS on can be started: NO_WEIGHTS has memory for nothing, NO_COMPUTE for one thing,
- * and FAILS for everything, but its computations fail, and it can't be started a second time.
+ * and FAILS for everything, but its computations fail, and it can't be started a second time. ABORT_LATER and
+ * CRASH_LATER end the process that puts a model on them.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -10,6 +11,11 @@
 #include <unistd.h>
 
 #include "ggml-backend-impl.h"
+
+#ifdef _WIN32
+#include <malloc.h>
+#define aligned_alloc(alignment, size) _aligned_malloc(size, alignment)
+#endif
 
 enum {
     PLAIN,
@@ -23,7 +29,9 @@ enum {
     NO_START,
     NO_WEIGHTS,
     NO_COMPUTE,
-    FAILS
+    FAILS,
+    ABORT_LATER,
+    CRASH_LATER,
 };
 
 #define MEBIBYTE ((size_t)1 << 20)
@@ -65,6 +73,12 @@ static void get_tensor(ggml_backend_buffer_t buffer, const struct ggml_tensor *t
 static ggml_backend_buffer_t some_buffer(ggml_backend_buffer_type_t type, size_t size)
 {
     static int num_buffers;
+    if (BEHAVIOUR == ABORT_LATER) {
+        abort();
+    }
+    if (BEHAVIOUR == CRASH_LATER) {
+        *(volatile int *)8 = 1;
+    }
     const int most = BEHAVIOUR == FAILS ? 1000 : BEHAVIOUR == NO_COMPUTE ? 1 : 0;
     if (num_buffers == most) {
         return NULL;
