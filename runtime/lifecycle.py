@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from runtime.instance import Instance
     from runtime.llama.library import Library
     from runtime.server import Listener
-    from runtime.settings import Settings
+    from runtime.settings import ContextChoice, Settings
 
 _LOG = logging.getLogger(__name__)
 
@@ -73,6 +73,11 @@ class StopSignal:
     def wait(self, timeout_s: float) -> bool:
         """Wait; ``True`` once the program is to end."""
         return self._event.wait(timeout_s)
+
+    def wait_until_set(self) -> None:
+        """Wait until the program is to end; in between, Python gets to call the signals' handlers."""
+        while not self.wait(POLL_S):
+            pass
 
     def _on_close(self) -> None:
         """End, and hold Windows back until that is done; it would kill the process at once otherwise."""
@@ -119,34 +124,22 @@ def serve(
             timings=timings,
             trouble=restart.trouble,
         )
-    session.recovery.port = listener.port
     session.recovery.page_is_open = restart.page_is_open
-    session.service.facts.address = listener.address
-    if instance is not None:
-        session.service.facts.instance = instance.id
-        instance.publish(listener.address)
+    _tell_address(session, listener, instance)
     history = _history(settings, source, environ, data_directory)
     try:
         session.engine.start()
         announced = _announce_machine(session)
         with timings.part("page and API"):
             server = _start_server(session, listener, history, environ)
-        context = choose_context(settings.context_size, source.context_length)
-        say_fact("Context", f"{context.size_tokens:,} tokens", context.why)
-        say_fact("Address", listener.address, listener.why)
-        _announce_history(history)
-        say("Press Ctrl-C to quit.")
+        _announce_service(listener, choose_context(settings.context_size, source.context_length), history)
         try:
             if _wait_for_model(session, stop):
-                timings.event("ready")
-                timings.tell()
+                _tell_times(timings)
                 if not announced:
                     _announce_device(session)
-                if not restart.page_is_open:
-                    open_browser(listener.address, settings, environ)
-                session.recovery.page_is_open = True
-            while not stop.wait(POLL_S):
-                pass
+                _open_page_once(session, listener.address, settings, environ)
+            stop.wait_until_set()
         finally:
             _shut_down(session, server)
     finally:
@@ -156,6 +149,15 @@ def serve(
             instance.close()
         stop.finished()
     return 0
+
+
+def _tell_address(session: Session, listener: Listener, instance: Instance | None) -> None:
+    """Let everyone know who has to: the page, other programs, and the one that is started again after a crash."""
+    session.recovery.port = listener.port
+    session.service.facts.address = listener.address
+    if instance is not None:
+        session.service.facts.instance = instance.id
+        instance.publish(listener.address)
 
 
 def _history(
@@ -193,9 +195,12 @@ def _announce_device(session: Session) -> None:
     say_fact("Device", facts.device["name"], facts.device["why"])
 
 
-def _announce_history(history: History) -> None:
+def _announce_service(listener: Listener, context: ContextChoice, history: History) -> None:
     status = history.status()
+    say_fact("Context", f"{context.size_tokens:,} tokens", context.why)
+    say_fact("Address", listener.address, listener.why)
     say_fact("Chats", status.path or "not kept", status.why)
+    say("Press Ctrl-C to quit.")
 
 
 def _wait_for_model(session: Session, stop: StopSignal) -> bool:
@@ -210,6 +215,17 @@ def _wait_for_model(session: Session, stop: StopSignal) -> bool:
             return False
         if status.error is not None:
             raise status.error
+
+
+def _tell_times(timings: Timings) -> None:
+    timings.event("ready")
+    timings.tell()
+
+
+def _open_page_once(session: Session, address: str, settings: Settings, environ: Mapping[str, str]) -> None:
+    if not session.recovery.page_is_open:
+        open_browser(address, settings, environ)
+    session.recovery.page_is_open = True
 
 
 def open_browser(address: str, settings: Settings, environ: Mapping[str, str]) -> None:

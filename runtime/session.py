@@ -69,7 +69,6 @@ def open_session(
     """
     variant = describe_cpu_variant(library)
     threads = _threads(settings.threads, int(source.description["size_bytes"]))
-    device = cpu_model()
     recovery = own_recovery(environ, sys.argv[1:])
     placing = placing_for(settings, source, environ=environ, recovery=recovery, trouble=trouble)
     loader = ModelLoader(
@@ -108,7 +107,7 @@ def open_session(
         service=service,
         threads=threads,
         variant=variant,
-        device=device,
+        device=cpu_model(),
         recovery=recovery,
         trouble=trouble,
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -34,20 +33,6 @@ def gpu(with_vulkan: Path, runtime_cache: Path) -> program.Launcher:
     return program.Launcher(with_vulkan, runtime_cache)
 
 
-def request_until_answered(server: program.Server) -> Any:
-    """Ask again until there is an answer, as clients do whose connection broke."""
-    deadline = time.monotonic() + program.START_LIMIT_S
-    while time.monotonic() < deadline:
-        assert server.process.poll() is None, server.process.communicate()
-        try:
-            status, _content = server.request("/health")
-            if status == 200:
-                return server.json("/v1/completions", PROMPT)
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError("the server did not come back")
-
-
 @pytest.mark.parametrize(("letter", "cause"), [("w", "SIGSEGV"), ("a", "SIGABRT"), ("l", "SIGABRT")])
 def test_a_crash_in_use_ends_on_the_cpu_at_the_same_address(
     gpu: program.Launcher, flaky: FlakyDriver, letter: str, cause: str
@@ -59,7 +44,8 @@ def test_a_crash_in_use_ends_on_the_cpu_at_the_same_address(
         flaky.trigger.write_text(letter)
         with pytest.raises(OSError):
             server.request("/v1/completions", PROMPT)
-        after = request_until_answered(server)
+        server.wait_until_ready(starts_again=True)
+        after = server.json("/v1/completions", PROMPT)
         device = server.json("/health")["device"]
         assert server.json("/api/info")["device"] == device
         assert server.stop() == 0

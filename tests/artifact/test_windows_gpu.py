@@ -133,7 +133,8 @@ def test_a_driver_that_crashes_in_the_program_has_it_started_again(
     with_backend_that: Callable[[str], WineLauncher], behaviour: str, cause: str
 ) -> None:
     launcher = with_backend_that(behaviour)
-    with launcher.serving("--gpu", "vulkan", prefix=["wine"]) as server:
+    with launcher.serving("--gpu", "vulkan", prefix=["wine"], wait=False) as server:
+        server.wait_until_ready(starts_again=True)
         device = server.json("/health")["device"]
         reply = server.json("/v1/completions", {"prompt": "Hello", "max_tokens": 3, "temperature": 0})
     words = rf"Stand-in GPU \(Vulkan\): the driver crashed \({cause}\) while the model was loaded"

@@ -63,13 +63,17 @@ class Server:
         assert status == 200, content
         return json.loads(content)
 
-    def wait_until_ready(self) -> None:
-        """Wait until the model is loaded."""
+    def wait_until_ready(self, *, starts_again: bool = False) -> None:
+        """Wait until the model is loaded; connections may break only where the program ``starts_again``."""
         deadline = time.monotonic() + START_LIMIT_S
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.process.communicate()
-            if self.request("/health")[0] == 200:
-                return
+            try:
+                if self.request("/health")[0] == 200:
+                    return
+            except OSError:
+                if not starts_again:
+                    raise
             time.sleep(0.02)
         raise AssertionError("the server did not become ready")
 
