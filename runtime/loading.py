@@ -168,7 +168,7 @@ class ModelLoader:
             if self._projector is not None and model.can_generate:
                 projector = self._open_projector(model, self._projector, placement.projector_device)
             with self._timings.part("chat template"):
-                encoder = LlamaPromptEncoder(model, PictureReader(projector) if projector is not None else None)
+                encoder = LlamaPromptEncoder(model, self._picture_reader(projector))
             embedder = self._embedder(model, choice.size_tokens)
             if embedder is not None and not model.can_generate:
                 self.encoder, self.context = encoder, choice
@@ -239,6 +239,13 @@ class ModelLoader:
         projector = Projector(model, file, num_threads=self._num_threads)
         self._projector_left_device = device is not None
         return projector
+
+    def _picture_reader(self, projector: Projector | None) -> PictureReader | None:
+        if projector is None:
+            return None
+        if self._placing is None:
+            return PictureReader(projector)
+        return PictureReader(projector, on_failure=self._placing.recovery.consider)
 
     def _embedder(self, model: Model, context_tokens: int) -> LlamaEmbedder | None:
         """Prepare embeddings, ``None`` for a chat model that gives none. Raises InputError for one of no use here."""

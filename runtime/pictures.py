@@ -16,7 +16,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from packer.errors import InputError
+from packer.errors import InputError, PackerError
 from runtime.engine.pictures import PromptPicture, stand_ins
 
 if TYPE_CHECKING:
@@ -105,9 +105,16 @@ def marks_of(messages: Sequence[dict[str, Any]]) -> list[PictureMark]:
 class PictureReader:
     """Reads pictures with a projector and keeps the rows of those that it read last."""
 
-    def __init__(self, projector: Projector, *, kept_bytes: int = KEPT_BYTES) -> None:
-        """Begin with none kept."""
+    def __init__(
+        self,
+        projector: Projector,
+        *,
+        kept_bytes: int = KEPT_BYTES,
+        on_failure: Callable[[Exception], None] = lambda _error: None,
+    ) -> None:
+        """Begin with none kept; ``on_failure`` hears of errors that no picture explains."""
         self._projector = projector
+        self._on_failure = on_failure
         self._kept_bytes = kept_bytes
         self._kept: OrderedDict[bytes, Picture] = OrderedDict()
         self._lock = threading.Lock()
@@ -145,7 +152,13 @@ class PictureReader:
             if kept is not None:
                 self._kept.move_to_end(digest)
                 return kept
-        picture = self._projector.read(content)
+        try:
+            picture = self._projector.read(content)
+        except PackerError:
+            raise
+        except Exception as error:
+            self._on_failure(error)
+            raise
         with self._lock:
             self._kept[digest] = picture
             while len(self._kept) > 1 and sum(one.size_bytes for one in self._kept.values()) > self._kept_bytes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -182,6 +182,30 @@ def test_on_the_cpu_nothing_is_said_and_no_device_is_used(
         assert see(engine, RED)
         assert not projector.on_device
     assert "pictures" not in reports[0].why
+
+
+def test_a_crash_that_became_an_error_is_told_to_what_watches_over_devices(
+    library: Library,
+    tiny_model: Path,
+    backend: Path,
+    make_placing: Callable[..., ModelPlacing],
+    projector_file: ModelFile,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As ctypes makes one of a crash on Windows."""
+    crash = OSError("exception: access violation reading 0x0")
+
+    def read(_projector: Projector, _content: bytes) -> NoReturn:
+        raise crash
+
+    monkeypatch.setattr(Projector, "read", read)
+    considered: list[Exception] = []
+    placing = make_placing(backend, wanted="off")
+    monkeypatch.setattr(placing.recovery, "consider", considered.append)
+    started = RealEngine.started(library, tiny_model, placing=placing, projector=projector_file)
+    with started as engine, pytest.raises(OSError, match="access violation"):
+        see(engine, RED)
+    assert considered == [crash]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
+from typing import Any, NoReturn, cast
 
 import pytest
 
@@ -14,7 +15,14 @@ from runtime.engine.sampling import SamplingParams
 from runtime.engine.scheduler import plan_step
 from runtime.engine.sequence import GenerationRequest, RequestHandle, Sequence
 from runtime.engine.step_costs import StepCosts
-from runtime.pictures import MAX_PICTURE_BYTES, marks_of, picture_from_base64, picture_from_url
+from runtime.pictures import (
+    MAX_PICTURE_BYTES,
+    PictureReader,
+    marks_of,
+    picture_from_base64,
+    picture_from_url,
+    picture_part,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,3 +112,20 @@ def test_what_is_no_picture_is_refused(text: str) -> None:
 def test_addresses_are_not_fetched(url: str) -> None:
     with pytest.raises(InputError, match="data URL"):
         picture_from_url(url)
+
+
+class FailingProjector:
+    """Fails on every picture with the error that is its content's."""
+
+    def read(self, content: bytes) -> NoReturn:
+        raise InputError("no picture") if content == b"broken" else OSError("exception: access violation")
+
+
+@pytest.mark.parametrize(("content", "heard"), [(b"broken", 0), (b"sound", 1)])
+def test_only_an_error_that_no_picture_explains_is_a_failure(content: bytes, heard: int) -> None:
+    failures: list[Exception] = []
+    reader = PictureReader(cast("Any", FailingProjector()), on_failure=failures.append)
+    mark = picture_part(content)["text"]
+    with pytest.raises((InputError, OSError)) as raised:
+        reader.encode(str(mark), [mark], lambda _text: [], lambda _text: [])
+    assert failures == [raised.value] * heard
