@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from runtime.chat_template import Message
+    from runtime.devices.report import DeviceReport
     from runtime.engine.adapters import Scales
     from runtime.engine.engine import Engine, EngineStatus
     from runtime.engine.pictures import PromptPicture
@@ -93,6 +94,10 @@ class Facts:
     sees_pictures: bool = False
     address: str = ""
     instance: str = ""
+
+    def set_device(self, report: DeviceReport) -> None:
+        """Keep what computes, once that is known."""
+        self.device = report.to_json()
 
 
 class ChatService:

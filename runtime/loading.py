@@ -102,12 +102,14 @@ class ModelLoader:
         prompts: PromptFiles | None = None,
         timings: Timings | None = None,
         on_device: Callable[[DeviceReport], None] = lambda _report: None,
+        on_failure: Callable[[Exception], None] = lambda _error: None,
     ) -> None:
         """Prepare to load ``file`` with a context of ``context_size`` tokens (0: the model's limit).
 
         ``num_slots`` is the most requests worked on at the same time; 0 lets the size of the context decide. The KV
         cache begins with ``first_cells`` and grows as the chats need it. Without ``placing`` it is the CPU that
         computes; ``on_device`` hears what does, when the model is loaded. ``prompts`` were read beforehand.
+        ``on_failure`` is called with an error that nobody foresaw, by the thread that has a picture read.
         """
         self._library = library
         self._file = file
@@ -125,6 +127,7 @@ class ModelLoader:
         self._prompts = prompts
         self._timings = timings or Timings()
         self._on_device = on_device
+        self._on_failure = on_failure
         self._projector_left_device = False
         self.encoder: PromptEncoder | None = None
         self.context: ContextChoice | None = None
@@ -168,7 +171,8 @@ class ModelLoader:
             if self._projector is not None and model.can_generate:
                 projector = self._open_projector(model, self._projector, placement.projector_device)
             with self._timings.part("chat template"):
-                encoder = LlamaPromptEncoder(model, self._picture_reader(projector))
+                pictures = None if projector is None else PictureReader(projector, on_failure=self._on_failure)
+                encoder = LlamaPromptEncoder(model, pictures)
             embedder = self._embedder(model, choice.size_tokens)
             if embedder is not None and not model.can_generate:
                 self.encoder, self.context = encoder, choice
@@ -239,13 +243,6 @@ class ModelLoader:
         projector = Projector(model, file, num_threads=self._num_threads)
         self._projector_left_device = device is not None
         return projector
-
-    def _picture_reader(self, projector: Projector | None) -> PictureReader | None:
-        if projector is None:
-            return None
-        if self._placing is None:
-            return PictureReader(projector)
-        return PictureReader(projector, on_failure=self._placing.recovery.consider)
 
     def _embedder(self, model: Model, context_tokens: int) -> LlamaEmbedder | None:
         """Prepare embeddings, ``None`` for a chat model that gives none. Raises InputError for one of no use here."""

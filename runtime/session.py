@@ -71,6 +71,7 @@ def open_session(
     threads = _threads(settings.threads, int(source.description["size_bytes"]))
     recovery = own_recovery(environ, sys.argv[1:])
     placing = placing_for(settings, source, environ=environ, recovery=recovery, trouble=trouble)
+    facts = _facts(source, placing.without_device() or LOOKING, variant, threads, version)
     loader = ModelLoader(
         library,
         source.file,
@@ -81,17 +82,13 @@ def open_session(
         placing=placing,
         prompts=source.prompts,
         timings=timings,
-        on_device=lambda report: set_device(report),
+        on_device=facts.set_device,
+        on_failure=recovery.consider,
         kv_type=settings.kv_type,
         context_shift=settings.context_shift,
         repack=wants_repacking(settings.repack, int(source.description["size_bytes"]), available_bytes()),
     )
     engine = Engine(loader.load, on_first_token=timings.first_token, on_failure=recovery.consider)
-    facts = _facts(source, placing.without_device() or LOOKING, variant, threads, version)
-
-    def set_device(report: DeviceReport) -> None:
-        facts.device = report.to_json()
-
     service = ChatService(
         engine=engine,
         settings=settings,

@@ -184,28 +184,22 @@ def test_on_the_cpu_nothing_is_said_and_no_device_is_used(
     assert "pictures" not in reports[0].why
 
 
-def test_a_crash_that_became_an_error_is_told_to_what_watches_over_devices(
-    library: Library,
-    tiny_model: Path,
-    backend: Path,
-    make_placing: Callable[..., ModelPlacing],
-    projector_file: ModelFile,
-    monkeypatch: pytest.MonkeyPatch,
+def test_an_error_that_nobody_foresaw_is_told(
+    library: Library, tiny_model: Path, projector_file: ModelFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As ctypes makes one of a crash on Windows."""
+    """Such as ctypes makes of a crash on Windows."""
     crash = OSError("exception: access violation reading 0x0")
 
     def read(_projector: Projector, _content: bytes) -> NoReturn:
         raise crash
 
     monkeypatch.setattr(Projector, "read", read)
-    considered: list[Exception] = []
-    placing = make_placing(backend, wanted="off")
-    monkeypatch.setattr(placing.recovery, "consider", considered.append)
-    started = RealEngine.started(library, tiny_model, placing=placing, projector=projector_file)
+    failures: list[Exception] = []
+    options: dict[str, Any] = {"projector": projector_file, "on_failure": failures.append}
+    started = RealEngine.started(library, tiny_model, **options)
     with started as engine, pytest.raises(OSError, match="access violation"):
         see(engine, RED)
-    assert considered == [crash]
+    assert failures == [crash]
 
 
 @pytest.mark.parametrize(
